@@ -1,0 +1,1 @@
+"""One file a question; run by `fancam bench NAME`."""

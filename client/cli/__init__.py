@@ -1,0 +1,1 @@
+"""`fancam VERB`: one file a verb, imported only when that verb runs."""

@@ -1,0 +1,76 @@
+"""The `fancam` command: a table of verbs, each a typer function `command` in `client.cli.<verb>`, imported only when it runs."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.metadata
+import sys
+from typing import Final
+
+VERBS: Final[dict[str, str]] = {
+    "serve": "Run the server: WebRTC in, redacted feed and fancams out.",
+    "demo": "Serve, and publish the built-in test scene to it.",
+    "publish": "Publish a file or a webcam to a WHIP address.",
+    "watch": "Watch a feed from a WHEP address: count it or write it to a file.",
+    "process": "Redact a video file and cut its fancams.",
+    "detect": "Find faces in pictures, one JSON line a picture.",
+    "scene": "Write the drawn test scene and its exact ground truth.",
+    "doctor": "Say what this machine can do, what is missing and how to mend it.",
+    "train": "Train the face model.",
+    "export": "Turn a trained checkpoint into ONNX.",
+    "bench": "Answer one question with a measurement.",
+}
+
+
+class Failure(Exception):
+    """A verb could not do its work; the text is one line: what was wrong, where, what to do."""
+
+
+def overview() -> str:
+    width = max(map(len, VERBS))
+    lines = [f"  {verb:<{width}}  {text}" for verb, text in VERBS.items()]
+    return "\n".join(
+        [
+            "Usage: fancam VERB [OPTIONS]",
+            "",
+            "Live video in, a redacted feed and one virtual camera per person out.",
+            "",
+            *lines,
+            "",
+            "fancam VERB --help says more; fancam --version prints the version.",
+        ]
+    )
+
+
+def run_verb(verb: str, arguments: list[str]) -> None:
+    import typer
+
+    module = importlib.import_module(f"client.cli.{verb}")
+    verb_app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    verb_app.command(help=VERBS[verb], context_settings={"help_option_names": ["-h", "--help"]})(module.command)
+    verb_app(arguments, prog_name=f"fancam {verb}")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run `fancam`; exit codes are 0, 1 (failed) and 2 (usage)."""
+    words = sys.argv[1:] if arguments is None else arguments
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(overview())
+    elif words[0] == "--version":
+        print(importlib.metadata.version("fancam"))
+    elif words[0] not in VERBS:
+        near = difflib.get_close_matches(words[0], VERBS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "fancam --help lists the verbs"
+        print(f"fancam: no verb {words[0]!r}: {hint}", file=sys.stderr)
+        sys.exit(2)
+    else:
+        try:
+            run_verb(words[0], words[1:])
+        except Failure as failure:
+            print(f"fancam {words[0]}: {failure}", file=sys.stderr)
+            sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

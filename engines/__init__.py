@@ -1,0 +1,1 @@
+"""All that computes: a library without sockets, global state or processes of its own."""

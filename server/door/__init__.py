@@ -1,0 +1,1 @@
+"""The door: HTTP, ICE, DTLS, SRTP, access and events; it never decodes a picture."""
