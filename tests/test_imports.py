@@ -1,0 +1,86 @@
+"""The direction of imports, held by walking the code: benchmarks → client → server → engines, and within engines."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+LAYERS = ("engines", "server", "client", "benchmarks")
+ENGINES_MAY_IMPORT = {
+    "frame": set(),
+    "codecs": {"frame"},
+    "runtimes": {"frame"},
+    "models": set(),
+    "scene": {"frame", "codecs"},
+    "detect": {"frame", "codecs", "runtimes", "models"},
+    "track": {"frame"},
+    "render": {"frame", "codecs", "track"},
+    "pipeline": {"frame", "codecs", "runtimes", "models", "detect", "track", "render"},
+    "train": {"frame", "codecs", "runtimes", "models", "detect", "scene"},
+}
+
+
+def imports_of(path: Path) -> set[str]:
+    """Absolute names of the modules a file imports, wherever in the file."""
+    package = path.relative_to(ROOT).with_suffix("").parts[:-1]
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(), str(path))):
+        if isinstance(node, ast.Import):
+            found |= {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            module = ".".join(part for part in (base, node.module) if part)
+            found |= {f"{module}.{name.name}" for name in node.names} | {module}
+    return found
+
+
+def files(folder: str) -> list[Path]:
+    return sorted((ROOT / folder).rglob("*.py"))
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_no_folder_imports_one_above_it(layer: str) -> None:
+    above = LAYERS[LAYERS.index(layer) + 1 :]
+    for path in files(layer):
+        upward = {name for name in imports_of(path) if name.split(".")[0] in above}
+        if path == ROOT / "client/cli/bench.py":
+            continue  # finds benchmarks by name, which is its whole job
+        assert not upward, f"{path.relative_to(ROOT)} imports {sorted(upward)}"
+
+
+def test_parts_of_engines_import_only_what_lies_below_them() -> None:
+    for path in files("engines"):
+        part = path.relative_to(ROOT / "engines").parts[0].removesuffix(".py")
+        if part == "__init__":
+            continue
+        allowed = ENGINES_MAY_IMPORT[part] | {part}
+        used = {name.split(".")[1] for name in imports_of(path) if name.startswith("engines.")}
+        assert used <= allowed, f"{path.relative_to(ROOT)} imports {sorted(used - allowed)} of engines"
+
+
+def test_torch_is_imported_only_for_training() -> None:
+    for layer in LAYERS:
+        for path in files(layer):
+            if path.is_relative_to(ROOT / "engines/train"):
+                continue
+            users = {name for name in imports_of(path) if name.split(".")[0] in ("torch", "onnx", "nncf")}
+            assert not users, f"{path.relative_to(ROOT)} imports {sorted(users)}"
+
+
+def test_private_names_of_aiortc_are_touched_in_one_module() -> None:
+    for path in files("server") + files("client"):
+        if path == ROOT / "server/door/rtp.py":
+            continue
+        text = path.read_text()
+        assert "_RTCRtp" not in text, f"{path.relative_to(ROOT)} reaches into aiortc"
+
+
+def test_the_studio_opens_no_socket_to_the_world_and_the_door_no_picture() -> None:
+    for path in files("server/studio"):
+        assert not {n for n in imports_of(path) if n.split(".")[0] in ("aiortc", "uvicorn", "fastapi", "http", "urllib")}
+    for path in files("server/door"):
+        used = {name.split(".")[1] for name in imports_of(path) if name.startswith("engines.")}
+        assert not used & {"codecs", "detect", "render", "track", "runtimes", "pipeline"}, path
