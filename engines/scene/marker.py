@@ -3,7 +3,7 @@
 The marker is a row of 24 cells across the full width at the top: cell i covers x in [i/24, (i+1)/24) of the width and y in
 [0, 1/20) of the height (at 640x480: 26.7 x 24 px). A cell is luma 235 for 1 and 16 for 0; chroma is 128. Cells 0..15 are the
 number modulo 65536, most significant bit first; cells 16..23 are its CRC-8 (polynomial 0x07, start 0xA5, over the two bytes).
-A reader takes the mean luma of the middle half of each cell; a cell between 80 and 171 is unreadable.
+A reader takes the mean luma of the middle half of each cell; a cell between 64 and 187 is unreadable.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 CELLS, BITS = 24, 16
 HEIGHT_PART = 1 / 20
 BLACK, WHITE = 16, 235
-_DOUBT = (80, 171)
+_DOUBT = (64, 187)
 
 
 def crc8(number: int) -> int:

@@ -5,7 +5,7 @@ The rules:
 - Up to 80 degrees of yaw it is a face; up to 110 (profile, lost profile) it is listed as `ignore`; beyond that it is the
   back of a head and not listed.
 - `visible` is the part of the side of the face that is turned to the camera which is inside the picture and behind nobody;
-  below 0.35 the face is `ignore`. So are faces narrower or lower than 8 px.
+  below 0.35 the face is `ignore`, below 0.05 it is not listed. Faces narrower or lower than 8 px are `ignore` too.
 - Landmarks: eye, eye, nose, mouth corner, mouth corner from the picture's left to its right, where they would be seen if
   nothing hid them; None when one lies outside the picture.
 """
@@ -23,7 +23,7 @@ from engines.scene.body import Pose, skeleton
 from engines.scene.looks import Look
 
 FACE_YAW_DEG, LISTED_YAW_DEG = 80.0, 110.0
-LEAST_VISIBLE, LEAST_PX = 0.35, 8.0
+LEAST_VISIBLE, LISTED_VISIBLE, LEAST_PX = 0.35, 0.05, 8.0
 
 Box = tuple[float, float, float, float]
 
@@ -57,9 +57,9 @@ class Face:
 @lru_cache(maxsize=256)
 def _face_points(look: Look) -> np.ndarray:
     """(N, 3) points of the face's skin, head millimetres."""
-    x, y = np.meshgrid(np.linspace(-76, 76, 33) * look.width, np.linspace(-look.hairline_mm, 113, 25))
+    x, y = np.meshgrid(np.linspace(-76, 76, 33) * look.width, np.linspace(-look.hairline_mm, 111, 25))
     z = head.surface_z(look, x, y)
-    keep = z > -5
+    keep = z > 10
     return np.stack([x[keep], y[keep], z[keep]], 1)
 
 
@@ -143,6 +143,8 @@ def faces(cast: list[tuple[int, Look, Pose]], width: int, height: int) -> list[F
         for _, other, other_pose in cast[place + 1 :]:
             seen[seen] = ~hides(other, other_pose, front[seen])
         visible = float(seen.mean()) if len(front) else 0.0
+        if visible < LISTED_VISIBLE:
+            continue
         marks = _project(_landmarks(look), turn, pose)
         marks[:2], marks[3:] = sorted(marks[:2].tolist()), sorted(marks[3:].tolist())
         inside = bool((marks >= 0).all() and (marks < (width, height)).all())
