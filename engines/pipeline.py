@@ -1,0 +1,193 @@
+"""The order of the stages, the same live and offline: detect, track, then render each feed.
+
+Live and offline differ in where frames come from, where they go and which clock drives them, in nothing else.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+from engines.frame import F32, RTP_CLOCK_HZ, Detections, Frame, Picture, PicturePool, RedactedFrame, Tracks
+from engines.render.crop import DEFAULT_PRESET, Camera, crop, output_size
+from engines.render.overlay import draw
+from engines.render.redact import Redactor, Style
+from engines.track.cuts import CutDetector
+from engines.track.tracker import Tracker
+
+if TYPE_CHECKING:
+    from engines.detect.detector import Detector
+
+WARY_FRAMES: Final = 10
+"""After a cut, doubtful detections count as faces for this many frames."""
+
+
+@dataclass(frozen=True, slots=True)
+class Analysed:
+    """A frame and all that is known of it.
+
+    `shot` counts the pictures that go on from one another: it rises at the first frame, at each cut and change of size.
+    `wary`: within WARY_FRAMES of that. `tracks` are predictions when the detections are not complete.
+    """
+
+    frame: Frame
+    detections: Detections
+    tracks: Tracks
+    shot: int
+    wary: bool
+
+    @property
+    def time_s(self) -> float:
+        return self.frame.rtp_time / RTP_CLOCK_HZ
+
+
+class Pipeline:
+    """Analyses the frames of one stream, in order. `detector` is needed for `analyse` alone. Not thread-safe."""
+
+    def __init__(self, detector: Detector | None = None, tracker: Tracker | None = None) -> None:
+        self.detector = detector
+        self.tracker = tracker or Tracker()
+        self._cuts = CutDetector()
+        self._size = (0, 0)
+        self._shot = 0
+        self._since_cut = 0
+
+    def analyse(self, frame: Frame) -> Analysed:
+        """Detect and track."""
+        if self.detector is None:
+            raise ValueError("this pipeline has no detector")
+        (detections,) = self.detector.detect([frame])
+        frame.ledger.detected = time.monotonic_ns()
+        return self.track(frame, detections)
+
+    def track(self, frame: Frame, detections: Detections) -> Analysed:
+        """Take in the detections of the next frame; when they are not complete, the tracks are predicted."""
+        size = frame.width, frame.height
+        if size != self._size:
+            self._size, self._cuts = size, CutDetector()
+            self.tracker.forget()
+        cut = self._cuts.step(frame.y)
+        if cut:
+            self._shot += 1
+            self._since_cut = 0
+        self._since_cut += 1
+        time_s = frame.rtp_time / RTP_CLOCK_HZ
+        if detections.belong_to(frame):
+            tracks = self.tracker.step(detections, time_s, cut=cut)
+        else:
+            tracks = self.tracker.predict(time_s)
+        frame.ledger.tracked = time.monotonic_ns()
+        return Analysed(frame, detections, tracks, self._shot, self._since_cut <= WARY_FRAMES)
+
+
+class Feed(Protocol):
+    """One outgoing video of a stream. What `render` returns is given back with `release` once it is encoded."""
+
+    name: str
+    size: tuple[int, int]
+    """Width and height of its pictures."""
+
+    def render(self, analysed: Analysed, extra_boxes: F32 | None = None) -> RedactedFrame | Picture | None:
+        """The feed's picture of this frame, or None when the feed has nothing to show (any more)."""
+
+    def release(self, result: RedactedFrame | Picture) -> None: ...
+
+
+class RedactedFeed:
+    """Everyone covered; `redactor` also makes its slates. Raises `Unsafe` for frames that were not analysed."""
+
+    def __init__(self, size: tuple[int, int], style: Style = "solid") -> None:
+        self.name, self.size = "redacted", size
+        self.redactor = Redactor(style)
+
+    def render(self, analysed: Analysed, extra_boxes: F32 | None = None) -> RedactedFrame:
+        return self.redactor.redact(
+            analysed.frame, analysed.detections, analysed.tracks, extra_boxes=extra_boxes, wary=analysed.wary
+        )
+
+    def slate(self, reason: str, rtp_time: int) -> RedactedFrame:
+        return self.redactor.slate(*self.size, reason, rtp_time)
+
+    def release(self, result: RedactedFrame | Picture) -> None:
+        assert isinstance(result, RedactedFrame)
+        result.release()
+
+
+class PictureFeed:
+    """What the feeds that show people have in common: pictures of one size, used again."""
+
+    def __init__(self, name: str, size: tuple[int, int]) -> None:
+        self.name, self.size = name, size
+        self._pool = PicturePool(*size)
+
+    def release(self, result: RedactedFrame | Picture) -> None:
+        assert isinstance(result, Picture)
+        self._pool.give_back(result)
+
+
+class RawFeed(PictureFeed):
+    """The source as it is; None for frames of another size than the feed's."""
+
+    def render(self, analysed: Analysed, extra_boxes: F32 | None = None) -> Picture | None:
+        if (analysed.frame.width, analysed.frame.height) != self.size:
+            return None
+        picture = self._pool.take()
+        picture.copy_from(analysed.frame)
+        return picture
+
+
+class OverlayFeed(RawFeed):
+    """The source with boxes, ids and scores drawn on it."""
+
+    def render(self, analysed: Analysed, extra_boxes: F32 | None = None) -> Picture | None:
+        picture = super().render(analysed)
+        if picture is not None:
+            draw(picture, analysed.detections, analysed.tracks)
+        return picture
+
+
+class FancamFeed(PictureFeed):
+    """A virtual camera that follows one track; None from when the track has ended."""
+
+    def __init__(self, track_id: int, size: tuple[int, int], preset: str = DEFAULT_PRESET) -> None:
+        super().__init__(f"fancam/{track_id}", size)
+        self.track_id, self.preset = track_id, preset
+        self._camera: Camera | None = None
+        self._frame_size = (0, 0)
+
+    def render(self, analysed: Analysed, extra_boxes: F32 | None = None, *, face: F32 | None = None) -> Picture | None:
+        """`face` (4,) xyxy px replaces the track's own box, as when it was smoothed with what came later."""
+        tracks, frame = analysed.tracks, analysed.frame
+        at = tracks.index_of(self.track_id)
+        if at is None and face is None:
+            return None
+        measured = face is not None or bool(tracks.measured[at])
+        if self._camera is None or self._frame_size != (frame.width, frame.height):
+            self._frame_size = frame.width, frame.height
+            self._camera = Camera(*self._frame_size, *self.size, self.preset)
+        box = face if face is not None else tracks.boxes[at]
+        window = self._camera.step(box, measured, analysed.time_s)
+        picture = self._pool.take()
+        crop(frame, window, picture)
+        return picture
+
+
+def make_feed(
+    name: str, width: int, height: int, preset: str = DEFAULT_PRESET, style: Style = "solid"
+) -> RedactedFeed | RawFeed | FancamFeed:
+    """The feed `redacted`, `overlay`, `raw` or `fancam/{track}` of a stream whose frames are `width` × `height`.
+
+    Raises:
+        ValueError: no feed has that name.
+    """
+    if name == "redacted":
+        return RedactedFeed((width, height), style)
+    if name == "raw":
+        return RawFeed(name, (width, height))
+    if name == "overlay":
+        return OverlayFeed(name, (width, height))
+    kind, _, track = name.partition("/")
+    if kind == "fancam" and track.isdecimal():
+        return FancamFeed(int(track), output_size(width, height, preset), preset)
+    raise ValueError(f"no feed {name!r}: one of redacted, overlay, raw, fancam/TRACK")

@@ -1,0 +1,1 @@
+"""Pictures made from frames: redacted, cropped, drawn upon, and the slate."""

@@ -1,0 +1,132 @@
+"""What must be covered in a frame: every face found, every face lost a moment ago, grown by speed, age and doubt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.frame import F32, Detections, Tracks
+
+ALWAYS_SCORE: Final = 0.2
+"""Detections from here on are covered wherever they are."""
+DOUBTFUL_SCORE: Final = 0.1
+"""Detections from here on are covered near a track, and everywhere while the stream is wary (after a cut)."""
+NEAR_HEIGHTS: Final = 1.5
+GROW: Final = 1.45
+"""A cover is an ellipse inscribed in the face's box times this: more than √2, so it holds the whole box."""
+HOLD_S: Final = 1.0
+"""A lost face stays covered this long along its prediction ..."""
+HOLD_AT_EDGE_S: Final = 2.0
+"""... and this long where the picture's edge may hide its other half."""
+DOUBT: Final = 0.1
+"""Of the face's size, added all around a face of score 0, and none at score 1."""
+LEAD_S: Final = 0.03
+"""A moving face is covered this far ahead and behind."""
+SPREADS: Final = 1.5
+"""Standard deviations of a predicted face's place added all around it, ..."""
+SPREAD_MOST: Final = 0.75
+"""... at most this much of its size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Covers:
+    """`boxes` (n, 4) int32 xyxy px, snapped outward to even pixels, may reach beyond the picture; `ids` (n,) int64: the
+    track a cover belongs to, or -1."""
+
+    boxes: NDArray[np.int32]
+    ids: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+
+def choose_covers(
+    detections: Detections, tracks: Tracks, extra_boxes: F32 | None = None, *, wary: bool = False
+) -> Covers:
+    """The covers of a frame, those without a track first.
+
+    `extra_boxes` (m, 4) xyxy px are faces known from elsewhere, such as from later frames. `wary` covers the doubtful
+    detections everywhere. There is no cap on the number of covers.
+
+    Raises:
+        ValueError: a box is not finite, so that nobody knows what to cover.
+    """
+    width, height = detections.width, detections.height
+    boxes, ids = [], []
+    if extra_boxes is not None and len(extra_boxes):
+        boxes.append(np.asarray(extra_boxes, np.float32))
+        ids.append(np.full(len(extra_boxes), -1, np.int64))
+    loose = _loose_detections(detections, tracks, wary)
+    boxes.append(_doubted(detections.boxes, detections.scores)[loose])
+    ids.append(np.full(len(loose), -1, np.int64))
+    kept = _kept_tracks(tracks, width, height)
+    boxes.append(_track_boxes(detections, tracks)[kept])
+    ids.append(tracks.ids[kept])
+    every = np.concatenate(boxes)
+    if not np.isfinite(every).all():
+        raise ValueError("a face's box is not finite")
+    return Covers(_grown(every, width, height), np.concatenate(ids))
+
+
+def _loose_detections(detections: Detections, tracks: Tracks, wary: bool) -> NDArray[np.intp]:
+    """Indices of the detections to be covered that belong to no track."""
+    threshold = np.full(len(detections), DOUBTFUL_SCORE if wary else ALWAYS_SCORE, np.float32)
+    if len(tracks) and len(detections):
+        centres, track_centres = _centres(detections.boxes), _centres(tracks.boxes)
+        distance = np.abs(centres[:, None] - track_centres[None]).max(axis=2)
+        size = (tracks.boxes[:, 2:] - tracks.boxes[:, :2]).max(axis=1)
+        threshold[(distance < NEAR_HEIGHTS * size).any(axis=1)] = DOUBTFUL_SCORE
+    wanted = ~(detections.scores < threshold)  # a score that is not a number is covered
+    wanted[tracks.detection[tracks.measured]] = False
+    return np.flatnonzero(wanted)
+
+
+def _kept_tracks(tracks: Tracks, width: int, height: int) -> NDArray[np.intp]:
+    """Indices of the tracks that are covered: seen within HOLD_S, or HOLD_AT_EDGE_S at the picture's edge."""
+    size = (tracks.boxes[:, 2:] - tracks.boxes[:, :2]).max(axis=1, keepdims=True)
+    low, high = tracks.boxes[:, :2] - size / 2, tracks.boxes[:, 2:] + size / 2
+    at_edge = (low < 0).any(axis=1) | (high > (width, height)).any(axis=1)
+    return np.flatnonzero(tracks.unseen_s <= np.where(at_edge, HOLD_AT_EDGE_S, HOLD_S))
+
+
+def _track_boxes(detections: Detections, tracks: Tracks) -> F32:
+    """(n, 4) xyxy: each track's box with its detection's, and around them what speed and doubt ask for."""
+    boxes = tracks.boxes.copy()
+    size = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, keepdims=True)
+    margin = np.abs(tracks.velocity) * LEAD_S
+    doubt = np.minimum(SPREADS * tracks.spread[:, None], SPREAD_MOST * size)
+    margin = np.minimum(margin, size) + np.where(tracks.measured[:, None], 0, doubt)
+    boxes += np.concatenate((-margin, margin), axis=1)
+    seen = np.flatnonzero(tracks.measured)
+    found = _doubted(detections.boxes, detections.scores)[tracks.detection[seen]]
+    boxes[seen, :2] = np.minimum(boxes[seen, :2], found[:, :2])
+    boxes[seen, 2:] = np.maximum(boxes[seen, 2:], found[:, 2:])
+    return boxes
+
+
+def _doubted(boxes: F32, scores: F32) -> F32:
+    """Boxes widened by how little they are believed."""
+    size = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, keepdims=True, initial=0)
+    margin = DOUBT * size * (1 - scores[:, None])
+    return (boxes + np.concatenate((-margin, -margin, margin, margin), axis=1)).astype(np.float32)
+
+
+def _centres(boxes: F32) -> F32:
+    return (boxes[:, :2] + boxes[:, 2:]) / 2
+
+
+def _grown(boxes: F32, width: int, height: int) -> NDArray[np.int32]:
+    """Boxes times GROW about their centre, snapped outward to even pixels.
+
+    Before that a box is cut to what lies within one picture's size around the picture, so that an absurdly large one
+    costs no more than that; what it covers of the picture itself stays covered.
+    """
+    picture = np.array((width, height), np.float32)
+    low = np.clip(boxes[:, :2], -picture, 2 * picture)
+    high = np.clip(boxes[:, 2:], -picture, 2 * picture)
+    centre, half = (low + high) / 2, np.maximum((high - low) / 2, 1) * GROW
+    low, high = np.floor((centre - half) / 2) * 2, np.ceil((centre + half) / 2) * 2
+    return np.concatenate((low, high), axis=1).astype(np.int32)

@@ -1,0 +1,1 @@
+"""From boxes in single frames to people over time."""

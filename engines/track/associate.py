@@ -1,0 +1,59 @@
+"""Which detection belongs to which track: log-likelihood ratios of all pairs within reach, and the best one-to-one choice."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from engines.track.kalman import F64, BoxFilters, measurement_noise
+
+Rows = NDArray[np.intp]
+
+REACH_HEIGHTS: Final = 1.0
+REACH_HEIGHTS_PER_S: Final = 2.5
+REACH_MOST_HEIGHTS: Final = 4.0
+TAILS: Final = 4.0
+"""Degrees of freedom of Student's t: people turn and jump more often than a normal distribution allows."""
+EXPECTED: Final = 3.0
+"""Log-odds that a track seen just now is seen again, fading within EXPECTED_FADES_S of its last sight: it keeps a
+detection from being handed to a long lost track that happens to lie near."""
+EXPECTED_FADES_S: Final = 0.2
+
+
+def likelihood(filters: BoxFilters, unseen_s: F64, measured: F64, scores: F64) -> F64:
+    """(tracks, detections): log-likelihood ratio that the detection is the track's next look; -inf out of reach.
+
+    `measured` (d, 4) is centre x, centre y, width, height in px.
+    """
+    height = filters.height[:, None]
+    offset = (measured[None] - filters.value[:, None]) / height[..., None]
+    variance = filters.variance[:, None] / height[..., None] ** 2 + measurement_noise(scores)[None] ** 2
+    surprise = (offset * offset / variance).sum(axis=2)
+    tails = 0.5 * (TAILS + 4) * np.log1p(surprise / TAILS)
+    fit = -tails - 0.5 * np.log(variance).sum(axis=2) + EXPECTED * np.exp(-unseen_s / EXPECTED_FADES_S)[:, None]
+    reach = np.minimum(REACH_HEIGHTS + REACH_HEIGHTS_PER_S * unseen_s, REACH_MOST_HEIGHTS)[:, None]
+    near = np.hypot(offset[..., 0], offset[..., 1]) < reach
+    alike = np.abs(offset[..., 3]) < 0.5 + 0.5 * np.minimum(unseen_s, 2.0)[:, None]
+    return np.where(near & alike, fit, -np.inf)
+
+
+def match(fit: F64, tracks: Rows, detections: Rows, accept: float) -> tuple[Rows, Rows]:
+    """The one-to-one pairs among `tracks` and `detections` with the largest sum of `fit` over `accept`."""
+    if not len(tracks) or not len(detections):
+        return tracks[:0], detections[:0]
+    gain = np.maximum(fit[tracks[:, None], detections] - accept, 0.0)
+    rows, columns = linear_sum_assignment(gain, maximize=True)
+    good = gain[rows, columns] > 0
+    return tracks[rows[good]], detections[columns[good]]
+
+
+def overlaps(a: F64, b: F64) -> F64:
+    """Intersection over union of every xyxy box of `a` (n, 4) with every one of `b` (m, 4): (n, m)."""
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    shared = np.maximum(high - low, 0).prod(axis=2)
+    areas = (a[:, 2:] - a[:, :2]).prod(axis=1)[:, None] + (b[:, 2:] - b[:, :2]).prod(axis=1)[None]
+    return shared / np.maximum(areas - shared, 1e-9)

@@ -1,0 +1,165 @@
+"""The tracker: detections frame by frame in, people with ids that last out; real seconds, so dropped frames cost nothing."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.frame import Detections, Tracks
+from engines.track.associate import likelihood, match, overlaps
+from engines.track.kalman import F64, BoxFilters, centre_form
+
+LOWEST_SCORE: Final = 0.1
+"""Detections from here on may continue a track."""
+HIGH_SCORE: Final = 0.4
+"""Detections from here on choose their track first."""
+BIRTH_SCORE: Final = 0.5
+BIRTH_OVERLAP: Final = 0.5
+"""A detection that overlaps a matched one this much is the same face once more."""
+ACCEPT: Final = -3.0
+ACCEPT_LOW: Final = 2.0
+CONFIRM_HITS: Final = 3
+CONFIRM_AT_ONCE_S: Final = 0.2
+"""At the start of a stream (and after a cut) there is no past to wait for."""
+LOW_SCORE_GAP_S: Final = 0.5
+KEEP_S: Final = 3.0
+KEEP_UNCONFIRMED_S: Final = 1.0
+"""Long enough for the redactor, which covers whatever was seen once for a second."""
+LARGEST_PX: Final = 1e5
+
+
+class Tracker:
+    """The tracks of one stream. Not thread-safe.
+
+    Odd input never harms it: boxes that are not finite, empty or absurdly far away are passed over, time that stands
+    still or runs backwards counts as no time.
+    """
+
+    def __init__(self) -> None:
+        self._filters = BoxFilters()
+        self._ids = np.zeros(0, np.int64)
+        self._hits = np.zeros(0, np.int64)
+        self._confirmed = np.zeros(0, np.bool_)
+        self._scores = np.zeros(0)
+        self._seen_s = np.zeros(0)
+        self._next_id = 1
+        self._now_s: float | None = None
+        self._fresh_until_s = 0.0
+
+    def step(self, detections: Detections, time_s: float, *, cut: bool = False) -> Tracks:
+        """Take in one frame's detections at `time_s` (any clock, seconds) and return all live tracks.
+
+        With `cut`, the picture is another one than before: tracks that nothing in it continues end at once.
+        """
+        index, boxes, scores = _usable(detections)
+        measured = centre_form(boxes)
+        now = self._advance(time_s)
+        track_of = self._associate(measured, scores)
+        found = np.flatnonzero(track_of >= 0)
+        rows = track_of[found]
+        self._filters.update(rows, measured[found], scores[found])
+        self._hits[rows] += 1
+        self._scores[rows], self._seen_s[rows] = scores[found], now
+        if cut:
+            self._fresh_until_s = now + CONFIRM_AT_ONCE_S
+        self._confirmed |= self._hits >= CONFIRM_HITS
+
+        born = self._births(boxes, scores, track_of)
+        track_of[born] = len(self._ids) + np.arange(len(born))
+        self._add(measured[born], scores[born], now)
+        detection = np.full(len(self._ids), -1, np.int32)
+        seen = np.flatnonzero(track_of >= 0)
+        detection[track_of[seen]] = index[seen]
+
+        limit = 0.0 if cut else np.where(self._confirmed, KEEP_S, KEEP_UNCONFIRMED_S)
+        live = (detection >= 0) | (now - self._seen_s < limit)
+        self._keep(live)
+        return self._tracks(self._filters, detection[live], now)
+
+    def predict(self, time_s: float) -> Tracks:
+        """Where the tracks are expected at `time_s`, nothing measured; the tracker itself does not move."""
+        now = max(time_s, self._now_s) if self._now_s is not None and np.isfinite(time_s) else self._now_s or 0.0
+        filters = self._filters.copy()
+        filters.predict(now - (self._now_s or 0.0))
+        return self._tracks(filters, np.full(len(self._ids), -1, np.int32), now)
+
+    def forget(self) -> None:
+        """End all tracks, as when the picture changes its size; their ids are not used again."""
+        self._keep(np.zeros(len(self._ids), np.bool_))
+        self._now_s = None
+
+    def _advance(self, time_s: float) -> float:
+        if not np.isfinite(time_s):
+            time_s = self._now_s or 0.0
+        if self._now_s is None:
+            self._now_s, self._fresh_until_s = time_s, time_s + CONFIRM_AT_ONCE_S
+        now = max(time_s, self._now_s)
+        self._filters.predict(now - self._now_s)
+        self._now_s = now
+        return now
+
+    def _associate(self, measured: F64, scores: F64) -> NDArray[np.intp]:
+        """(detections,) row of each detection's track, or -1: first the sure detections, then the doubtful ones."""
+        track_of = np.full(len(measured), -1, np.intp)
+        if not len(self._ids) or not len(measured):
+            return track_of
+        assert self._now_s is not None
+        unseen_s = self._now_s - self._seen_s
+        fit = likelihood(self._filters, unseen_s, measured, scores)
+        rows, columns = match(fit, np.arange(len(self._ids)), np.flatnonzero(scores >= HIGH_SCORE), ACCEPT)
+        track_of[columns] = rows
+        left = np.ones(len(self._ids), np.bool_)
+        left[rows] = False
+        recent = np.flatnonzero(left & (unseen_s <= LOW_SCORE_GAP_S))
+        rows, columns = match(fit, recent, np.flatnonzero(scores < HIGH_SCORE), ACCEPT_LOW)
+        track_of[columns] = rows
+        return track_of
+
+    def _births(self, boxes: F64, scores: F64, track_of: NDArray[np.intp]) -> NDArray[np.intp]:
+        born = np.flatnonzero((track_of < 0) & (scores >= BIRTH_SCORE))
+        taken = boxes[track_of >= 0]
+        if not len(born) or not len(taken):
+            return born
+        return born[overlaps(boxes[born], taken).max(axis=1) < BIRTH_OVERLAP]
+
+    def _add(self, measured: F64, scores: F64, now: float) -> None:
+        n = len(measured)
+        self._filters.add(measured, scores)
+        self._ids = np.concatenate((self._ids, np.arange(self._next_id, self._next_id + n)))
+        self._hits = np.concatenate((self._hits, np.ones(n, np.int64)))
+        self._confirmed = np.concatenate((self._confirmed, np.full(n, now <= self._fresh_until_s)))
+        self._scores = np.concatenate((self._scores, scores))
+        self._seen_s = np.concatenate((self._seen_s, np.full(n, now)))
+        self._next_id += n
+
+    def _keep(self, mask: NDArray[np.bool_]) -> None:
+        if mask.all():
+            return
+        self._filters.keep(mask)
+        for name in ("_ids", "_hits", "_confirmed", "_scores", "_seen_s"):
+            setattr(self, name, getattr(self, name)[mask])
+
+    def _tracks(self, filters: BoxFilters, detection: NDArray[np.int32], now: float) -> Tracks:
+        return Tracks(
+            ids=self._ids.copy(),
+            boxes=filters.boxes().astype(np.float32),
+            scores=self._scores.astype(np.float32),
+            measured=detection >= 0,
+            detection=detection,
+            unseen_s=(now - self._seen_s).astype(np.float32),
+            velocity=filters.velocity[:, :2].astype(np.float32),
+            spread=filters.spread().astype(np.float32),
+            confirmed=self._confirmed.copy(),
+        )
+
+
+def _usable(detections: Detections) -> tuple[NDArray[np.int32], F64, F64]:
+    """Index, boxes (n, 4) xyxy and scores of the detections that a filter can take in."""
+    boxes, scores = detections.boxes.astype(np.float64), detections.scores.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        good = (np.abs(boxes) < LARGEST_PX).all(axis=1) & (boxes[:, 2:] - boxes[:, :2] >= 1).all(axis=1)
+        good &= (scores >= LOWEST_SCORE) & (scores <= 1.0)
+    index = np.flatnonzero(good)
+    return index.astype(np.int32), boxes[index], scores[index]
