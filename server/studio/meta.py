@@ -25,7 +25,7 @@ def frame_meta(rtp_time: int, width: int, height: int, tracks: Tracks, ledger: L
     more = 0
     while len(body) > MAX_META_BYTES:
         over = len(body) - MAX_META_BYTES
-        cut = min(len(rows), over // 36 + 1)  # no row is longer than 36 bytes, so this never cuts one too many
+        cut = min(len(rows), over // 36 + 1)  # rows are up to about 36 bytes long
         del rows[len(rows) - cut :]
         more += cut
         meta["more"] = more
@@ -39,7 +39,12 @@ def _rows(tracks: Tracks) -> list[list[int]]:
     sizes = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     chosen = chosen[np.argsort(-sizes, kind="stable")]
     table = np.column_stack(
-        [tracks.ids[chosen], tracks.boxes[chosen].round(), (tracks.scores[chosen] * 100).round(), tracks.measured[chosen]]
+        [
+            tracks.ids[chosen],
+            tracks.boxes[chosen].round(),
+            (tracks.scores[chosen] * 100).round(),
+            tracks.measured[chosen],
+        ]
     )
     rows: list[list[int]] = table.astype(np.int64).tolist()
     return rows

@@ -1,0 +1,68 @@
+"""`python -m server.studio --fd N`: the studio's process, on the socket it inherits as descriptor N."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import socket
+import sys
+from types import FrameType
+from typing import Any, Final, NoReturn
+
+import cv2
+from engines.detect.detector import Detector, open_detector
+
+from server.studio.canary import finds_known_face
+from server.studio.studio import Studio
+
+logger = logging.getLogger("server.studio")
+
+SWITCH_INTERVAL_S: Final = 0.001
+"""How long a thread may keep the others from running Python: the usual 5 ms are a sixth of a frame."""
+EXIT_FATAL: Final = 70
+DETECTOR_SETTINGS: Final = ("runtime", "precision", "long_side", "threads", "conf", "model")
+
+
+def make_detector(settings: dict[str, Any]) -> Detector:
+    """The detector that the HELLO asks for; what it does not mention stays at the default."""
+    return open_detector(**{name: settings[name] for name in DETECTOR_SETTINGS if name in settings})
+
+
+def die(reason: str) -> NoReturn:
+    """End at once, whatever other threads are doing: the supervisor starts a new studio."""
+    logger.critical("the studio ends: %s", reason)
+    os._exit(EXIT_FATAL)
+
+
+def terminate(number: int, frame: FrameType | None) -> None:
+    sys.exit(0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m server.studio", description=__doc__)
+    parser.add_argument("--fd", type=int, required=True, help="descriptor of the socket to the door")
+    parser.add_argument("--log-level", default="INFO")
+    options = parser.parse_args()
+    logging.basicConfig(level=options.log_level, format="%(asctime)s studio %(levelname)s %(message)s")
+    signal.signal(signal.SIGTERM, terminate)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the door says when to stop
+    cv2.setNumThreads(1)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    link = socket.socket(fileno=options.fd)
+    link.setblocking(True)
+    status = 0
+    try:
+        Studio(link, make_detector, finds_known_face, die).run()
+    except SystemExit:
+        pass
+    except Exception:
+        logger.exception("the studio failed")
+        status = 1
+    logging.shutdown()
+    os._exit(status)  # threads that hang in a library must not keep the process alive
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,269 @@
+"""One outgoing video: rendered and encoded once for all its viewers, on a thread of its own, and never left without a safe picture.
+
+A feed shows analysed frames only. When none comes, its last picture stays for 500 ms, then a slate says why; in panic
+the slate comes at once. The redacted feed's encoder takes `RedactedFrame` and nothing else.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final, Literal
+
+from engines.codecs.encode import Encoder
+
+from engines.frame import Ledger, Picture, RedactedFrame
+from engines.pipeline import Analysed, Feed, RedactedFeed, make_feed
+from engines.render.redact import Redactor, Unsafe
+from server.link import NO_FLAGS, Flag, Kind
+from server.studio.ledger import Complaint, Tally
+from server.studio.meta import frame_meta
+from server.studio.outbox import Outbox
+from server.studio.streams import Stream
+
+logger = logging.getLogger(__name__)
+
+HOLD_NS: Final = 500_000_000
+UNKNOWN_SIZE: Final = (640, 360)
+"""Of the slate of a stream that has not shown a picture yet."""
+FIRST_PICTURE_NS: Final = 150_000_000
+"""How long a feed of a stream that is well waits for its first picture before it shows the slate."""
+SLATE_INTERVAL_NS: Final = 200_000_000
+KEY_INTERVAL_NS: Final = 500_000_000
+GONE_NS: Final = 1_000_000_000
+PANIC: Final = "covered by the operator"
+
+BIT_RATES: Final = ((320 * 240, 600_000), (640 * 480, 1_500_000), (1280 * 720, 2_500_000), (1920 * 1088, 4_000_000))
+
+
+def default_bit_rate(width: int, height: int) -> int:
+    """Bits per second for a picture of this size at 30 frames a second: that of the next larger usual size."""
+    return next((rate for pixels, rate in BIT_RATES if width * height <= pixels), BIT_RATES[-1][1])
+
+
+class LiveFeed:
+    """The thread of one open feed in one codec. `on_gone` is called, from that thread, when nothing more will come of it."""
+
+    def __init__(
+        self,
+        ident: int,
+        name: str,
+        codec: Literal["h264", "vp8"],
+        bit_rate: int | None,
+        stream: Stream,
+        outbox: Outbox,
+        on_gone: Callable[[LiveFeed, str], None],
+    ) -> None:
+        self.ident, self.name, self.codec = ident, name, codec
+        self.stream = stream
+        self.tally = Tally()
+        self._bit_rate = bit_rate
+        self._outbox, self._on_gone = outbox, on_gone
+        self._changed = threading.Condition()
+        self._slot: Analysed | None = None
+        self._closed = False
+        self._key_wanted = True
+        self._renderer: Feed | None = None
+        if stream.size is not None:
+            self._renderer = make_feed(name, *stream.size)
+        self._slates = Redactor()
+        self._encoder: Encoder | None = None
+        self._encoder_size = (0, 0)
+        self._shown: str | None = None
+        """What viewers see at present: "picture", "slate" or PANIC."""
+        now_ns = time.monotonic_ns()
+        self._slate_due_ns = now_ns + (FIRST_PICTURE_NS if stream.safe else 0)
+        self._last_key_ns = 0
+        self._last_pts = -1
+        self._alive_ns = now_ns
+        self._complain = Complaint(logger)
+        self._thread = threading.Thread(target=self._run, name=f"feed-{name}", daemon=True)
+        self._thread.start()
+
+    @property
+    def queue(self) -> int:
+        return int(self._slot is not None)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self._encoder_size
+
+    @property
+    def bit_rate(self) -> int:
+        return self._bit_rate or default_bit_rate(*self._encoder_size)
+
+    def offer(self, analysed: Analysed) -> None:
+        """Show this frame next, in place of one that still waits."""
+        with self._changed:
+            if self._slot is not None:
+                self.tally.drop("encode_late")
+            self._slot = analysed
+            self._changed.notify()
+
+    def request_key(self) -> None:
+        self._key_wanted = True
+
+    def set_bit_rate(self, bit_rate: int) -> None:
+        self._bit_rate = bit_rate
+
+    def wake(self) -> None:
+        """Something has changed that may call for a slate at once."""
+        with self._changed:
+            self._changed.notify()
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+
+    def join(self, timeout_s: float) -> None:
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while True:
+            analysed = self._wait()
+            if self._closed:
+                break
+            try:
+                if analysed is None:
+                    self._show_slate()
+                else:
+                    self._show(analysed)
+            except Exception as error:  # noqa: BLE001 (a feed that dies would show its last picture for ever)
+                self.tally.drop("failed")
+                self._complain(f"feed {self.name} failed", error)
+                self._drop_encoder()
+                self._slate_due_ns = max(self._slate_due_ns, time.monotonic_ns() + SLATE_INTERVAL_NS)
+        self._drop_encoder()
+
+    def _wait(self) -> Analysed | None:
+        """The next frame to be shown, or None when a slate is due or the feed is closed."""
+        with self._changed:
+            while not self._closed:
+                now_ns = time.monotonic_ns()
+                due_ns = self._slate_due_ns
+                if self.stream.panic:
+                    if self._slot is not None:
+                        self._slot = None
+                        self.tally.drop(PANIC)
+                    if self._shown != PANIC:
+                        return None
+                elif self._slot is not None:
+                    analysed, self._slot = self._slot, None
+                    return analysed
+                if now_ns >= due_ns:
+                    return None
+                self._changed.wait((due_ns - now_ns) / 1e9)
+        return None
+
+    def _show(self, analysed: Analysed) -> None:
+        frame = analysed.frame
+        if frame.rtp_time <= self._last_pts:
+            self.tally.drop("out_of_order")
+            return
+        ledger = replace(frame.ledger)
+        renderer = self._renderer_for(frame.width, frame.height)
+        try:
+            result = renderer.render(analysed)
+        except Unsafe as error:
+            self.tally.drop("unsafe")
+            self._complain(f"feed {self.name}: a frame that is not safe to show", error)
+            return
+        if result is None:
+            self._miss_track()
+            return
+        try:
+            ledger.rendered = time.monotonic_ns()
+            if self.stream.panic:  # declared while this was being rendered
+                self.tally.drop(PANIC)
+                return
+            self._encode(result, frame.rtp_time, frame.arrival_ns, "picture", ledger)
+        finally:
+            renderer.release(result)
+        now_ns = time.monotonic_ns()
+        self._alive_ns = now_ns
+        self._slate_due_ns = now_ns + HOLD_NS
+        self._tell(analysed, ledger)
+
+    def _renderer_for(self, width: int, height: int) -> Feed:
+        """The renderer of the stream's present size; a fancam keeps the one it has, and so its own size, for life."""
+        fancam = self.name.startswith("fancam/")
+        if self._renderer is None or (not fancam and self._renderer.size != (width, height)):
+            self._renderer = make_feed(self.name, width, height)
+        if isinstance(self._renderer, RedactedFeed):
+            self._renderer.redactor.style = self.stream.style
+        return self._renderer
+
+    def _miss_track(self) -> None:
+        """The person this fancam follows is not there: the last picture stays, and after a second the feed ends."""
+        if time.monotonic_ns() - self._alive_ns > GONE_NS:
+            self._on_gone(self, "the track has ended")
+        else:
+            self._slate_due_ns = time.monotonic_ns() + HOLD_NS
+
+    def _show_slate(self) -> None:
+        now_ns = time.monotonic_ns()
+        reason = PANIC if self.stream.panic else self.stream.why_no_picture(now_ns)
+        width, height = self._renderer.size if self._renderer is not None else UNKNOWN_SIZE
+        pts = max(self.stream.timeline.at(now_ns), self._last_pts + 1)
+        slate = self._slates.slate(width, height, reason, pts)
+        try:
+            self._encode(slate, pts, now_ns, PANIC if self.stream.panic else "slate", Ledger())
+        finally:
+            slate.release()
+        self._slate_due_ns = time.monotonic_ns() + SLATE_INTERVAL_NS
+
+    def _encode(self, result: RedactedFrame | Picture, pts: int, arrival_ns: int, shows: str, ledger: Ledger) -> None:
+        """Encode and send one picture; the only way to this feed's encoder."""
+        if isinstance(result, RedactedFrame):
+            picture = result.picture
+        elif self.name == "redacted" or shows != "picture":
+            raise TypeError(f"the redacted feed takes RedactedFrame, not {type(result).__name__}")
+        else:
+            picture = result
+        encoder = self._encoder_for(picture.width, picture.height)
+        now_ns = time.monotonic_ns()
+        key = shows != self._shown or (self._key_wanted and now_ns - self._last_key_ns >= KEY_INTERVAL_NS)
+        if key:
+            self._key_wanted = False
+        units = encoder.encode(picture.video_frame, pts, key)
+        ledger.encoded = time.monotonic_ns()
+        self._shown, self._last_pts = shows, pts
+        slate_flag = NO_FLAGS if shows == "picture" else Flag.IS_SLATE
+        for unit in units:
+            if unit.key:
+                self._last_key_ns = now_ns
+            flags = slate_flag | (Flag.KEY if unit.key else NO_FLAGS)
+            self._outbox.send(Kind.ENCODED, self.ident, unit.data, flags, unit.pts_90k, arrival_ns)
+            self.tally.count("bytes", len(unit.data))
+        ledger.sent = time.monotonic_ns()
+        self.tally.count("encoded" if shows == "picture" else "slates")
+
+    def _encoder_for(self, width: int, height: int) -> Encoder:
+        if self._encoder is None or self._encoder_size != (width, height):
+            self._drop_encoder()
+            self._encoder_size = width, height
+            self._encoder = Encoder(self.codec, width, height, fps=self.stream.fps, bit_rate=self.bit_rate)
+            self._key_wanted = True
+            self._last_key_ns = 0
+        elif self._encoder.bit_rate != self.bit_rate:
+            self._encoder.bit_rate = self.bit_rate
+        return self._encoder
+
+    def _drop_encoder(self) -> None:
+        encoder, self._encoder, self._shown = self._encoder, None, None
+        if encoder is not None:
+            encoder.close()
+
+    def _tell(self, analysed: Analysed, ledger: Ledger) -> None:
+        stages = ledger.stages_ms()
+        own = {stage: stages[stage] for stage in ("rendered", "encoded", "sent") if stage in stages}
+        own["total"] = (ledger.encoded - ledger.arrived) / 1e6
+        self.tally.time(own)
+        if self.stream.leader() is self:
+            frame = analysed.frame
+            meta = frame_meta(frame.rtp_time, frame.width, frame.height, analysed.tracks, ledger)
+            self._outbox.send(Kind.META, self.stream.ident, meta, rtp_time=frame.rtp_time, arrival_ns=frame.arrival_ns)

@@ -1,0 +1,227 @@
+"""The detector's threads: one picture at a time from the scheduler, watched so that one that hangs is replaced."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from engines.detect.detector import Detector
+
+from engines.frame import Detections, Frame
+from server.studio.ledger import Complaint, Tally
+from server.studio.scheduler import Scheduler
+
+logger = logging.getLogger(__name__)
+
+COMMON_SIZES: Final = ((640, 360), (640, 480))
+"""Their letterboxes (640x384 and 640x480) serve nearly every 16:9 and 4:3 stream: compiled before the studio is ready."""
+HANG_NS: Final = 1_000_000_000
+PREPARE_NS: Final = 60_000_000_000
+CANARY_INTERVAL_NS: Final = 10_000_000_000
+CANARY_RETRY_NS: Final = 1_000_000_000
+MAX_RESTARTS: Final = 3
+
+WARMING_UP: Final = "warming up"
+FAILED: Final = "detector failed"
+SILENT: Final = "detector does not answer"
+CANARY_LOST: Final = "detector failed its check"
+
+
+class Sink(Protocol):
+    """What a stream does with the outcome of its frames."""
+
+    ident: int
+    tally: Tally
+
+    def detected(self, frame: Frame, detections: Detections) -> None: ...
+
+    def failed(self, reason: str) -> None: ...
+
+
+@dataclass(slots=True, eq=False)
+class _Worker:
+    deadline_ns: int
+    serves: Sink | None = None
+    abandoned: bool = False
+
+
+class Inference:
+    """Detects in the newest frames of all streams.
+
+    `make_detector` is called in each worker's thread; `canary` says whether a detector finds what it must find in a known
+    picture. `on_ready` is called once, with the first detector that is warm and has passed; `on_fatal` when
+    detectors have hung or failed to start more often than restarting them is worth.
+    """
+
+    def __init__(
+        self,
+        make_detector: Callable[[], Detector],
+        canary: Callable[[Detector], bool],
+        tally: Tally,
+        *,
+        on_ready: Callable[[Detector], None],
+        on_fatal: Callable[[str], None],
+        workers: int = 1,
+    ) -> None:
+        self._make_detector, self._canary, self._tally = make_detector, canary, tally
+        self._on_ready, self._on_fatal = on_ready, on_fatal
+        self._scheduler: Scheduler[tuple[Sink, Frame]] = Scheduler()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._restarts = 0
+        self._told_ready = False
+        self._complain = Complaint(logger)
+        self.trouble: str | None = WARMING_UP
+        """Why no frame of any stream is analysed at present, or None."""
+        self._workers: list[_Worker] = []
+        for _ in range(workers):
+            self._start_worker()
+
+    def offer(self, stream: Sink, frame: Frame) -> None:
+        """Let a frame wait for its turn, in place of an older one of its stream."""
+        with self._changed:
+            replaced = self._scheduler.offer(stream.ident, (stream, frame))
+            self._changed.notify()
+        if replaced is not None:
+            stream.tally.drop("detect_late")
+
+    def forget(self, stream: int) -> None:
+        with self._changed:
+            self._scheduler.forget(stream)
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def allow(self, extra_ns: int) -> None:
+        """The process itself stood still for so long: no worker is to blame for it."""
+        for worker in self._workers:
+            worker.deadline_ns += extra_ns
+
+    def watch(self, now_ns: int) -> None:
+        """Replace the workers that have been at one picture for longer than their deadline."""
+        for worker in list(self._workers):
+            with self._changed:
+                late = 0 < worker.deadline_ns < now_ns and not worker.abandoned
+                worker.abandoned |= late
+                served = worker.serves
+            if late:
+                self._tally.count("hung")
+                self._replace(worker, served, SILENT)
+
+    def _start_worker(self) -> None:
+        worker = _Worker(time.monotonic_ns() + PREPARE_NS)
+        self._workers.append(worker)
+        threading.Thread(target=self._run, args=(worker,), name="inference", daemon=True).start()
+
+    def _replace(self, worker: _Worker, served: Sink | None, reason: str) -> None:
+        logger.error("%s: starting another one", reason)
+        self._restarts += 1
+        self._workers.remove(worker)
+        if served is not None:
+            with self._changed:
+                self._scheduler.done(served.ident)
+            served.failed(reason)
+        if self._restarts > MAX_RESTARTS:
+            self._on_fatal(f"{reason}, after {MAX_RESTARTS} restarts")
+        elif not self._closed:
+            if not self._workers:
+                self.trouble = reason
+            self._start_worker()
+
+    def _run(self, worker: _Worker) -> None:
+        warm: set[tuple[int, int]] = set()
+        try:
+            detector = self._make_detector()
+            for width, height in COMMON_SIZES:
+                detector.warm_up(width, height)
+                warm.add((width, height))
+        except Exception as error:  # noqa: BLE001 (whatever a runtime raises: the process must live to show the slate)
+            self._complain("the detector cannot be started", error)
+            time.sleep(1)
+            if not worker.abandoned:
+                self._replace(worker, None, FAILED)
+            return
+        canary_due_ns = 0
+        while True:
+            if time.monotonic_ns() >= canary_due_ns:
+                passed = self._check(worker, detector)
+                canary_due_ns = time.monotonic_ns() + (CANARY_INTERVAL_NS if passed else CANARY_RETRY_NS)
+                if passed and not self._told_ready:
+                    self._told_ready = True
+                    self._on_ready(detector)
+            job = self._next(worker, canary_due_ns)
+            if worker.abandoned or self._closed:
+                return
+            if job is not None:
+                self._serve(worker, detector, warm, *job)
+
+    def _check(self, worker: _Worker, detector: Detector) -> bool:
+        worker.deadline_ns = time.monotonic_ns() + PREPARE_NS
+        try:
+            passed = self._canary(detector)
+        except Exception as error:  # noqa: BLE001 (as above)
+            self._complain("the detector failed in its check", error)
+            passed = False
+        with self._changed:
+            if worker.abandoned:
+                return False
+            worker.deadline_ns = 0
+            self.trouble = None if passed else CANARY_LOST
+        if not passed:
+            self._tally.count("canary_lost")
+            self._complain("the detector failed its check", "it did not find the known face")
+        return passed
+
+    def _next(self, worker: _Worker, until_ns: int) -> tuple[Sink, Frame] | None:
+        """Wait for a frame; None at `until_ns`, or when this worker is to end."""
+        with self._changed:
+            while not (self._closed or worker.abandoned):
+                now_ns = time.monotonic_ns()
+                choice = self._scheduler.pick(now_ns)
+                if choice is not None:
+                    stream, frame = choice[1]
+                    worker.serves = stream
+                    worker.deadline_ns = now_ns + HANG_NS
+                    frame.ledger.batched = now_ns
+                    return stream, frame
+                if now_ns >= until_ns:
+                    return None
+                self._changed.wait((until_ns - now_ns) / 1e9)
+        return None
+
+    def _serve(
+        self, worker: _Worker, detector: Detector, warm: set[tuple[int, int]], stream: Sink, frame: Frame
+    ) -> None:
+        size = frame.width, frame.height
+        detections: Detections | None = None
+        try:
+            if size not in warm:
+                worker.deadline_ns = time.monotonic_ns() + PREPARE_NS
+                detector.warm_up(*size)
+                warm.add(size)
+                worker.deadline_ns = time.monotonic_ns() + HANG_NS
+            detections = detector.detect([frame])[0]
+        except Exception as error:  # noqa: BLE001 (as above)
+            self._tally.count("failed")
+            self._complain("the detector failed", error)
+        with self._changed:
+            if worker.abandoned:
+                return
+        frame.ledger.detected = time.monotonic_ns()
+        if self.trouble is not None:
+            stream.failed(self.trouble)
+        elif detections is None or not detections.belong_to(frame):
+            stream.failed(FAILED)
+        else:
+            stream.detected(frame, detections)
+        with self._changed:
+            if not worker.abandoned:
+                worker.serves, worker.deadline_ns = None, 0
+                self._scheduler.done(stream.ident)
+                self._changed.notify()

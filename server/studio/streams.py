@@ -1,0 +1,165 @@
+"""One incoming video: its decoder, its tracks, whether what it shows is safe, and who watches."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from engines.frame import RTP_CLOCK_HZ, Detections, Frame, Tracks
+from engines.pipeline import Pipeline
+from engines.render.redact import STYLES, Style
+from server.link import Kind
+from server.studio.intake import AccessUnit, Intake, Timeline
+from server.studio.ledger import Tally
+from server.studio.meta import TrackList, frame_meta
+from server.studio.outbox import Outbox
+
+if TYPE_CHECKING:
+    from server.studio.feeds import LiveFeed
+    from server.studio.inference import Inference
+
+logger = logging.getLogger(__name__)
+
+SILENT_NS: Final = 500_000_000
+IN_A_ROW: Final = 2
+"""So many frames must be analysed one after the other before any of them is shown: at the start, after a cut, a change of
+size or a failure."""
+ORDER: Final = ("redacted", "overlay", "raw")
+
+
+class Stream:
+    """The state of one stream. `push`, `gap` and `set_policy` are called by the link's reader, `detected` and `failed` by the
+    inference thread that has its frame, everything else by the feeds."""
+
+    def __init__(
+        self,
+        ident: int,
+        name: str,
+        codec: Literal["h264", "vp8"],
+        policy: dict[str, Any],
+        inference: Inference,
+        outbox: Outbox,
+    ) -> None:
+        self.ident, self.name = ident, name
+        self.tally = Tally()
+        self.timeline = Timeline()
+        self.pipeline = Pipeline()
+        self.panic = False
+        self.style: Style = "solid"
+        self.size: tuple[int, int] | None = None
+        self.tracks = Tracks.empty()
+        self._inference, self._outbox = inference, outbox
+        self._feeds: tuple[LiveFeed, ...] = ()
+        self._feeds_lock = threading.Lock()
+        self._in_a_row = self._shot = 0
+        self._why = "starting"
+        self._last_unit_ns = 0
+        self._track_list = TrackList()
+        self._frame_ticks = RTP_CLOCK_HZ / 30
+        self._last_rtp_time: int | None = None
+        self.set_policy(policy)
+        self._intake = Intake(codec, self._decoded, self._need_key, self.tally)
+
+    @property
+    def safe(self) -> bool:
+        """Frames are being analysed and shown."""
+        return self._in_a_row >= IN_A_ROW and time.monotonic_ns() - self._last_unit_ns < SILENT_NS
+
+    @property
+    def queue(self) -> int:
+        return len(self._intake)
+
+    @property
+    def fps(self) -> int:
+        """Frames a second by the publisher's own time, smoothed."""
+        return max(1, min(60, round(RTP_CLOCK_HZ / self._frame_ticks)))
+
+    def push(self, data: bytes, rtp_time: int, arrival_ns: int, key: bool) -> None:
+        self._last_unit_ns = time.monotonic_ns()
+        self._intake.push(AccessUnit(data, self.timeline.place(rtp_time, arrival_ns), arrival_ns, key))
+
+    def gap(self) -> None:
+        self._intake.gap()
+
+    def set_policy(self, policy: dict[str, Any]) -> None:
+        """Take over what the policy states; what it does not mention stays."""
+        style = policy.get("style", self.style)
+        if style in STYLES:
+            self.style = style
+        else:
+            logger.warning("no style %r: the stream keeps %s", style, self.style)
+        self.panic = bool(policy.get("panic", self.panic))
+        for feed in self._feeds:
+            feed.wake()
+
+    def close(self) -> None:
+        self._intake.close()
+        self._inference.forget(self.ident)
+
+    def add(self, feed: LiveFeed) -> None:
+        def rank(feed: LiveFeed) -> int:
+            return ORDER.index(feed.name) if feed.name in ORDER else len(ORDER)
+
+        with self._feeds_lock:
+            self._feeds = tuple(sorted((*self._feeds, feed), key=rank))
+
+    def remove(self, feed: LiveFeed) -> None:
+        with self._feeds_lock:
+            self._feeds = tuple(other for other in self._feeds if other is not feed)
+
+    def leader(self) -> LiveFeed | None:
+        """The feed whose encoded frames the stream's metadata go with: the redacted one where it is open."""
+        feeds = self._feeds
+        return feeds[0] if feeds else None
+
+    def why_no_picture(self, now_ns: int) -> str:
+        """What the slate says."""
+        if now_ns - self._last_unit_ns > SILENT_NS:
+            return "no video"
+        if self._intake.waits_for_key:
+            return "waiting for a key frame"
+        return self._inference.trouble or self._why
+
+    def detected(self, frame: Frame, detections: Detections) -> None:
+        """Track, and hand the analysed frame to the open feeds. The frames of a stream come one at a time, in order."""
+        size = frame.width, frame.height
+        analysed = self.pipeline.track(frame, detections)
+        now_ns = time.monotonic_ns()
+        self.size, self.tracks = size, analysed.tracks
+        self.tally.count("detected")
+        stages = frame.ledger.stages_ms()
+        self.tally.time(
+            {stage: ms for stage, ms in stages.items() if stage in ("decoded", "batched", "detected", "tracked")}
+        )
+        listed = self._track_list.update(*size, analysed.tracks, now_ns)
+        if listed is not None:
+            self._outbox.send_json(Kind.TRACKS, self.ident, listed)
+        if analysed.shot != self._shot:
+            self._shot, self._in_a_row, self._why = analysed.shot, 0, "a new scene"
+        self._in_a_row += 1
+        if self._in_a_row < IN_A_ROW:
+            self.tally.drop("not_yet_safe")
+            return
+        feeds = self._feeds
+        for feed in feeds:
+            feed.offer(analysed)
+        if not feeds and not self.panic:
+            meta = frame_meta(frame.rtp_time, *size, analysed.tracks, frame.ledger)
+            self._outbox.send(Kind.META, self.ident, meta, rtp_time=frame.rtp_time, arrival_ns=frame.arrival_ns)
+
+    def failed(self, reason: str) -> None:
+        """A frame could not be analysed: no feed shows it."""
+        self._in_a_row, self._why = 0, reason
+        self.tally.drop(reason.replace(" ", "_"))
+
+    def _decoded(self, frame: Frame) -> None:
+        if self._last_rtp_time is not None:
+            ticks = min(max(frame.rtp_time - self._last_rtp_time, RTP_CLOCK_HZ / 120), RTP_CLOCK_HZ)
+            self._frame_ticks += 0.1 * (ticks - self._frame_ticks)
+        self._last_rtp_time = frame.rtp_time
+        self._inference.offer(self, frame)
+
+    def _need_key(self) -> None:
+        self._outbox.send(Kind.NEED_KEY, self.ident)
