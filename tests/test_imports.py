@@ -80,7 +80,9 @@ def test_private_names_of_aiortc_are_touched_in_one_module() -> None:
 
 def test_the_studio_opens_no_socket_to_the_world_and_the_door_no_picture() -> None:
     for path in files("server/studio"):
-        assert not {n for n in imports_of(path) if n.split(".")[0] in ("aiortc", "uvicorn", "fastapi", "http", "urllib")}
+        assert not {
+            n for n in imports_of(path) if n.split(".")[0] in ("aiortc", "uvicorn", "fastapi", "http", "urllib")
+        }
     for path in files("server/door"):
         used = {name.split(".")[1] for name in imports_of(path) if name.startswith("engines.")}
         assert not used & {"codecs", "detect", "render", "track", "runtimes", "pipeline"}, path
