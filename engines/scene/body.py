@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -37,6 +38,10 @@ class Pose:
     lids: str = "open"
     mouth: str = "rest"
 
+    @property
+    def angles(self) -> tuple[float, float, float]:
+        return self.yaw, self.pitch, self.roll
+
 
 @dataclass(frozen=True)
 class Limb:
@@ -60,7 +65,8 @@ class Torso:
     depth: float = 0.0
 
 
-def skeleton(look: Look, pose: Pose) -> tuple[Torso, list[Limb]]:
+@lru_cache(maxsize=64)
+def skeleton(look: Look, pose: Pose) -> tuple[Torso, tuple[Limb, ...]]:
     """The torso and the limbs, farthest first."""
     cy, sy = math.cos(pose.body_yaw), math.sin(pose.body_yaw)
     b, h = look.build, look.height
@@ -109,7 +115,7 @@ def skeleton(look: Look, pose: Pose) -> tuple[Torso, list[Limb]]:
     deep = [52, 70, 92, 112, 112, 108, 120] + ([230] if look.skirt else [100])
     half = tuple(half_width(w * b, d * b) for w, d in zip(wide, deep, strict=True))
     middles = tuple(place(0, y, -15)[0] for y in ys)
-    return Torso(tuple(y * h for y in ys), half, middles), sorted(limbs, key=lambda part: part.depth)
+    return Torso(tuple(y * h for y in ys), half, middles), tuple(sorted(limbs, key=lambda part: part.depth))
 
 
 def draw(frame: np.ndarray, look: Look, pose: Pose, light: Light) -> None:
@@ -131,19 +137,19 @@ def _window(frame: np.ndarray, x0: float, y0: float, x1: float, y1: float) -> tu
 
 
 def blend(frame: np.ndarray, window: tuple[slice, slice], colour: np.ndarray, alpha: np.ndarray) -> None:
-    """frame[window] towards colour (h, w, 3) by alpha (h, w, 1), rounded."""
-    under = frame[window].astype(np.float32)
-    frame[window] = np.clip(under + alpha * (colour - under) + 0.5, 0, 255).astype(np.uint8)
+    """frame[window] towards colour (h, w, 3) float32 by alpha (h, w) float32."""
+    frame[window] = cv2.blendLinear(frame[window], cv2.convertScaleAbs(colour), 1 - alpha, alpha)
 
 
-def _lit(nx: np.ndarray, ny: np.ndarray, light: Light) -> np.ndarray:
-    """(h, w, 3) factors for a round shape whose normal is (nx, ny, sqrt(rest))."""
-    nz = np.sqrt(np.clip(1 - nx * nx - ny * ny, 0, 1))
+def _lit(nx: np.ndarray, ny: np.ndarray, light: Light, colour: Colour | tuple = (1.0, 1.0, 1.0)) -> np.ndarray:
+    """(h, w, 3) float32: a colour on a round shape whose normal is (nx, ny, sqrt(rest))."""
+    nz = np.sqrt(np.maximum(1 - nx * nx - ny * ny, 0))
     d = np.array(light.direction, np.float32)
     d /= np.linalg.norm(d)
-    key = np.clip((nx * d[0] + ny * d[1] + nz * d[2] + 0.35) / 1.35, 0, 1)
-    rim = (1 - nz) ** 4
-    return key[..., None] * np.array(light.key, np.float32) + (0.85 * np.array(light.ambient, np.float32) + rim[..., None] * np.array(light.rim, np.float32))  # fmt: skip
+    key = np.maximum((nx * d[0] + ny * d[1] + nz * d[2] + np.float32(0.35)) * np.float32(1 / 1.35), 0)
+    rim = np.square(np.square(1 - nz))
+    mix = np.stack([light.key, light.rim, 0.85 * np.array(light.ambient)], 1) * np.array(colour)[:, None]
+    return cv2.transform(cv2.merge([key, rim]), mix)
 
 
 def _draw_limb(frame: np.ndarray, limb: Limb, pose: Pose, light: Light) -> None:
@@ -163,10 +169,9 @@ def _draw_limb(frame: np.ndarray, limb: Limb, pose: Pose, light: Light) -> None:
     r = np.float32(r0) + t * np.float32(r1 - r0)
     dx, dy = xs - np.float32(p[0]) - t * np.float32(along[0]), ys - np.float32(p[1]) - t * np.float32(along[1])
     far = np.sqrt(dx * dx + dy * dy)
-    alpha = np.clip(r - far + 0.5, 0, 1)[..., None]
+    alpha = np.clip(r - far + np.float32(0.5), 0, 1)
     inv = 1 / np.maximum(r, far)
-    colour = _lit(dx * inv, dy * inv, light) * np.array(limb.colour, np.float32)
-    blend(frame, window, colour, alpha)
+    blend(frame, window, _lit(dx * inv, dy * inv, light, limb.colour), alpha)
 
 
 def _draw_torso(frame: np.ndarray, torso: Torso, look: Look, pose: Pose, light: Light) -> None:
@@ -183,27 +188,27 @@ def _draw_torso(frame: np.ndarray, torso: Torso, look: Look, pose: Pose, light: 
     ends = np.clip(np.minimum(y_mm - torso.y[0], torso.y[-1] - y_mm) * k + 0.5, 0, 1).astype(np.float32)[:, None]
     alpha = np.clip((1 - np.abs(across)) * half * np.float32(k) + 0.5, 0, 1) * ends
     nx = np.clip(across, -1, 1)
-    colour = _cloth(look, pose, y_mm.astype(np.float32)[:, None], nx)
-    blend(frame, window, colour * _lit(nx * 0.92, np.zeros_like(nx), light), alpha[..., None])
+    lit = _lit(nx * np.float32(0.92), np.zeros_like(nx), light)
+    blend(frame, window, lit * _cloth(look, pose, y_mm.astype(np.float32)[:, None], nx), alpha)
 
 
 def _cloth(look: Look, pose: Pose, y_mm: np.ndarray, across: np.ndarray) -> np.ndarray:
-    """(h, w, 3) colour of the torso by its pattern; the pattern turns with the body."""
-    around = np.arcsin(across) - np.float32(pose.body_yaw)
-    around = (around + math.pi) % (2 * math.pi) - math.pi
+    """(h, w, 3) float32 colour of the torso by its pattern, which turns with the body."""
+    table = np.arcsin(np.linspace(-1, 1, 256)) - pose.body_yaw
+    table = ((table + math.pi) % (2 * math.pi) - math.pi).astype(np.float32)
+    around = table[np.round(across * np.float32(127.5) + np.float32(127.5)).astype(np.uint8)]
+    legs = np.broadcast_to(y_mm > 660 * look.height, across.shape)
+    trim = ~legs
     if look.top == "stripes":
-        trim = (y_mm // 45) % 2 < 1
+        trim = trim & ((y_mm // 45) % 2 < 1)
     elif look.top == "jacket":
-        trim = (np.abs(around) < 0.28 + 0.0 * y_mm) & (y_mm < 640)
+        trim = trim & (np.abs(around) < np.float32(0.28))
     elif look.top == "panel":
-        trim = (y_mm > 330) & (y_mm < 450) | (np.abs(around) > 9)
+        trim = trim & (y_mm > 330) & (y_mm < 450)
     elif look.top == "dots":
-        trim = (np.cos(around * 12) + np.cos(y_mm * (2 * math.pi / 80))) > 1.2
+        trim = trim & (np.cos(around * 12) + np.cos(y_mm * np.float32(2 * math.pi / 80)) > np.float32(1.2))
     else:
-        trim = y_mm < 0
-    trim = np.broadcast_to(trim, across.shape)[..., None]
-    colour = np.where(trim, np.array(look.trim_colour, np.float32), np.array(look.top_colour, np.float32))
-    legs = np.broadcast_to(y_mm > 660 * look.height, across.shape)[..., None]
-    colour = np.where(legs, np.array(look.legs_colour, np.float32), colour)
-    fold = 1 + 0.05 * np.sin(around * 9 + y_mm * 0.021) * np.sin(y_mm * 0.013 + 1)
-    return (colour * fold[..., None]).astype(np.float32)
+        trim = np.zeros_like(legs)
+    colours = np.array([look.top_colour, look.trim_colour, look.legs_colour], np.float32)
+    folds = 1 + np.float32(0.05) * np.sin(around * 9 + y_mm * np.float32(0.021)) * np.sin(y_mm * np.float32(0.013) + 1)
+    return colours[trim + 2 * legs.astype(np.uint8)] * folds[..., None]

@@ -73,27 +73,28 @@ def _moves(looks: list[Look]) -> list[Motion]:
 
     still = keys((0.0, 0.0))
     dancer = Motion(
-        x=keys((0, 0.30), waves=((0.025, 5, 0.0),)), size=keys((0, 0.148), waves=((0.008, 2, 1.0),)), turn=wave(0.25, 4), yaw=wave(0.45, 5, 0.6),
+        x=keys((0, 0.30), waves=((0.025, 5, 0.0),)), size=keys((0, 0.130), waves=((0.007, 2, 1.0),)), turn=wave(0.25, 4), yaw=wave(0.45, 5, 0.6),
         pitch=wave(0.10, 10), roll=wave(0.12, 10, 1.0), arms=arms(0.9, 10, 0.0), sway=wave(45, 10), bounce_mm=35, beats=40, phase=0.4,
         smiles=True, **floor(0),
     )  # fmt: skip
     walker = Motion(
-        x=keys((0, 0.09), (1.5, 0.09), (6.0, 0.90), (10.5, 0.90), (15.0, 0.09)), size=wave(0.006, 3, 0.0, 0.215), turn=still,
+        x=keys((0, 0.10), (1.0, 0.10), (2.2, 0.24), (5.0, 0.74), (6.2, 0.90), (10.5, 0.90), (11.7, 0.74), (14.5, 0.24), (15.7, 0.10)),
+        size=wave(0.006, 3, 0.0, 0.215), turn=still,
         yaw=keys((0, 0.1), (1.5, 0.3), (3.5, 0.15), (6, -0.3), (8, -0.9), (9.5, -0.2), (12.5, -0.15), (15, 0.4), (18, 0.1)),
         pitch=wave(0.06, 6), roll=wave(0.06, 5), arms=arms(0.1, 10, 1.0), sway=wave(15, 10), beats=40, phase=1.9, sings=0.5, **floor(1),
     )  # fmt: skip
     small = Motion(
-        x=keys((0, 0.475), waves=((0.012, 3, 0.5),)), size=keys((0, 0.093), waves=((0.003, 1, 0.0),)), turn=wave(0.2, 3, 1.0), yaw=wave(0.5, 4, 2.0),
+        x=keys((0, 0.49), waves=((0.012, 3, 0.5),)), size=keys((0, 0.093), waves=((0.003, 1, 0.0),)), turn=wave(0.2, 3, 1.0), yaw=wave(0.5, 4, 2.0),
         pitch=wave(0.08, 8), roll=wave(0.10, 6), arms=arms(0.5, 12, 2.0), sway=wave(25, 12), bounce_mm=25, beats=48, phase=3.0, **floor(2),
     )  # fmt: skip
     masked = Motion(
-        x=keys((0, 0.76), (6.5, 0.76), (9.0, 0.405), (16.0, 0.405), (18.8, 0.76), waves=((0.008, 6, 0.0),)),
-        size=keys((0, 0.128), (6.5, 0.128), (7.7, 0.112), (9, 0.112), (16, 0.112), (18.8, 0.128)), turn=wave(0.15, 2, 0.5), yaw=wave(0.5, 3, 0.0),
+        x=keys((0, 0.76), (6.5, 0.76), (9.0, 0.39), (16.0, 0.39), (18.8, 0.76), waves=((0.008, 6, 0.0),)),
+        size=keys((0, 0.118), (6.5, 0.118), (7.7, 0.106), (9, 0.106), (16, 0.106), (18.8, 0.118)), turn=wave(0.15, 2, 0.5), yaw=wave(0.5, 3, 0.0),
         pitch=wave(0.08, 7), roll=wave(0.08, 5, 2.0), arms=arms(0.6, 9, 1.0), sway=wave(30, 9), bounce_mm=20, beats=36, phase=4.4, **floor(3),
     )  # fmt: skip
     leaver = Motion(
         x=keys((0, 0.625), (11.4, 0.625), (13.6, 1.22), (15.2, 1.22), (17.6, 0.625), waves=((0.01, 4, 0.0),)),
-        size=keys((0, 0.172), waves=((0.006, 2, 0.0),)),
+        size=keys((0, 0.148), waves=((0.006, 2, 0.0),)),
         turn=keys((0, 0.0), (6.6, 0.0), (7.6, math.pi), (9.2, math.pi), (10.2, 0.0), (12, 0.2), (14.6, -0.2), (18, 0.0)), yaw=wave(0.3, 4, 1.0),
         pitch=wave(0.08, 5), roll=wave(0.07, 6), arms=arms(0.25, 10, 0.0), sway=wave(25, 10), bounce_mm=20, beats=40, phase=5.2, smiles=True,
         **floor(4),

@@ -18,6 +18,9 @@ from engines.scene import paint
 from engines.scene.looks import Look
 from engines.scene.paint import ROUND_MM, TALL_MM, TOP_MM
 
+Angles = tuple[float, float, float]
+"Yaw, pitch, roll in radians."
+
 SKIN, HAIR, HAT = 0, 1, 2
 _FAR = np.float32(-1e4)
 
@@ -41,15 +44,6 @@ class Light:
     key: tuple[float, float, float]
     ambient: tuple[float, float, float]
     rim: tuple[float, float, float] = (0.0, 0.0, 0.0)
-
-
-def rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
-    """(3, 3) float64 from head to camera; radians."""
-    cy, sy, cp, sp, cr, sr = math.cos(yaw), math.sin(yaw), math.cos(pitch), math.sin(pitch), math.cos(roll), math.sin(roll)
-    turn = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
-    nod = np.array([[1, 0, 0], [0, cp, sp], [0, -sp, cp]])
-    tilt = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
-    return tilt @ turn @ nod
 
 
 @lru_cache(maxsize=256)
@@ -113,24 +107,41 @@ def _level(px_per_mm: float) -> float:
     return float(min(2.0, max(0.25, 2.0 ** math.ceil(math.log2(max(px_per_mm * 0.9, 1e-3))))))
 
 
-def meet(e: Ellipsoid, turn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(matrix (3, 3), centre (3,)) of an ellipsoid in camera millimetres: (p - c)' A (p - c) = 1."""
-    return (turn / np.square(e.radii)) @ turn.T, turn @ np.asarray(e.centre)
+def rotation_of(angles: Angles) -> np.ndarray:
+    """(3, 3) float64 from head to camera for (yaw, pitch, roll) in radians."""
+    yaw, pitch, roll = angles
+    cy, sy, cp, sp, cr, sr = math.cos(yaw), math.sin(yaw), math.cos(pitch), math.sin(pitch), math.cos(roll), math.sin(roll)
+    turn = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    nod = np.array([[1, 0, 0], [0, cp, sp], [0, -sp, cp]])
+    tilt = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
+    return tilt @ turn @ nod
 
 
-def outline(e: Ellipsoid, turn: np.ndarray) -> tuple[float, float, float, float, float]:
-    """Centre x, y and inverse-square form (a, b, c) of the ellipse an ellipsoid projects to: a dx^2 + 2 b dx dy + c dy^2 <= 1."""
-    m, centre = meet(e, turn)
-    a = m[0, 0] - m[0, 2] ** 2 / m[2, 2]
-    b = m[0, 1] - m[0, 2] * m[1, 2] / m[2, 2]
-    c = m[1, 1] - m[1, 2] ** 2 / m[2, 2]
-    return float(centre[0]), float(centre[1]), float(a), float(b), float(c)
+@dataclass(frozen=True)
+class Turned:
+    """The parts of a head in camera millimetres; n of them.
+
+    A part is (p - centre)' form (p - centre) <= 1 with `form` (n, 3, 3) and `centre` (n, 3). Its outline is the ellipse
+    a dx^2 + 2 b dx dy + c dy^2 <= 1 around the centre, with `abc` (n, 3), which reaches `reach` (n, 2) far in x and y.
+    """
+
+    form: np.ndarray
+    centre: np.ndarray
+    abc: np.ndarray
+    reach: np.ndarray
 
 
-@lru_cache(maxsize=256)
-def bounds_mm(look: Look) -> float:
-    """Radius around the origin that holds every part."""
-    return max(math.sqrt(sum(c * c for c in e.centre)) + max(e.radii) for e in parts(look)) + 4
+@lru_cache(maxsize=64)
+def turned(look: Look, angles: Angles) -> Turned:
+    """The head of a look, turned; kept for the next questions about the same frame."""
+    shapes, turn = parts(look), rotation_of(angles)
+    form = np.einsum("ij,nj,kj->nik", turn, 1 / np.square([e.radii for e in shapes]), turn)
+    centre = np.array([e.centre for e in shapes]) @ turn.T
+    a = form[:, 0, 0] - form[:, 0, 2] ** 2 / form[:, 2, 2]
+    b = form[:, 0, 1] - form[:, 0, 2] * form[:, 1, 2] / form[:, 2, 2]
+    c = form[:, 1, 1] - form[:, 1, 2] ** 2 / form[:, 2, 2]
+    det = a * c - b * b
+    return Turned(form, centre, np.stack([a, b, c], 1), np.sqrt(np.stack([c / det, a / det], 1)))
 
 
 def surface_z(look: Look, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -143,75 +154,73 @@ def surface_z(look: Look, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return z
 
 
-def render(look: Look, turn: np.ndarray, px_per_mm: float, at: tuple[float, float], light: Light,
-           lids: str = "open", mouth: str = "rest") -> tuple[np.ndarray, np.ndarray, int, int] | None:  # fmt: skip
-    """(colour (h, w, 3) float32, opacity (h, w, 1) float32, left, top) of a head whose origin lies at pixel `at`."""
-    shapes = parts(look)
-    boxes = []
-    for e in shapes:
-        cx, cy, a, b, c = outline(e, turn)
-        det = a * c - b * b
-        boxes.append((cx, cy, math.sqrt(c / det), math.sqrt(a / det), a, b, c))
-    k = px_per_mm
-    left = math.floor(at[0] + k * min(b[0] - b[2] for b in boxes) - 1)
-    right = math.ceil(at[0] + k * max(b[0] + b[2] for b in boxes) + 1)
-    top = math.floor(at[1] + k * min(b[1] - b[3] for b in boxes) - 1)
-    bottom = math.ceil(at[1] + k * max(b[1] + b[3] for b in boxes) + 1)
-    w, h = right - left, bottom - top
-    xs = ((np.arange(left, right) + 0.5 - at[0]) / k).astype(np.float32)
-    ys = ((np.arange(top, bottom) + 0.5 - at[1]) / k).astype(np.float32)
-
-    z = np.full((h, w), _FAR, np.float32)
-    normal = np.zeros((3, h, w), np.float32)
-    alpha = np.zeros((h, w), np.float32)
-    kind = np.zeros((h, w), np.uint8)
-    back = turn.T.astype(np.float32)
-    level = _level(k)
-    hair_colour, hair_there = _hair_maps(look, level)
-    for e, (cx, cy, rx, ry, qa, qb, qc) in zip(shapes, boxes, strict=True):
-        x0, x1 = max(0, int((cx - rx - xs[0]) * k) - 1), min(w, int((cx + rx - xs[0]) * k) + 3)
-        y0, y1 = max(0, int((cy - ry - ys[0]) * k) - 1), min(h, int((cy + ry - ys[0]) * k) + 3)
-        if x0 >= x1 or y0 >= y1:
-            continue
-        m, centre = meet(e, turn)
-        m = m.astype(np.float32)
-        dx, dy = xs[None, x0:x1] - np.float32(cx), ys[y0:y1, None] - np.float32(cy)
-        free = 1 - (np.float32(qa) * dx * dx + np.float32(2 * qb) * dx * dy + np.float32(qc) * dy * dy)
-        b = m[0, 2] * dx + m[1, 2] * dy
-        dz = (np.sqrt(np.maximum(free, 0) * m[2, 2]) - b) / m[2, 2]
-        here = dz + np.float32(centre[2])
-        edge = np.clip(free * np.float32(0.5 * k * min(rx, ry)) + 0.5, 0, 1)
+def render(look: Look, angles: Angles, px_per_mm: float, at: tuple[float, float], light: Light,
+           lids: str = "open", mouth: str = "rest") -> tuple[np.ndarray, np.ndarray, int, int]:  # fmt: skip
+    """(colour (h, w, 3) float32, opacity (h, w) float32, left, top) of a head whose origin lies at pixel `at`."""
+    k, level, head = px_per_mm, _level(px_per_mm), turned(look, angles)
+    low, high = (head.centre[:, :2] - head.reach).min(0), (head.centre[:, :2] + head.reach).max(0)
+    left, top = math.floor(at[0] + k * low[0] - 1), math.floor(at[1] + k * low[1] - 1)
+    right, bottom = math.ceil(at[0] + k * high[0] + 1), math.ceil(at[1] + k * high[1] + 1)
+    xs = ((np.arange(left, right) + 0.5 - at[0]) / k).astype(np.float32)[None, :]
+    ys = ((np.arange(top, bottom) + 0.5 - at[1]) / k).astype(np.float32)[:, None]
+    back = rotation_of(angles).T.astype(np.float32)
+    surface = Surface(bottom - top, right - left)
+    for i, part in enumerate(parts(look)):
+        (cx, cy), (rx, ry) = head.centre[i, :2], head.reach[i]
+        x0, x1 = max(0, int((cx - rx - xs[0, 0]) * k) - 1), min(xs.size, int((cx + rx - xs[0, 0]) * k) + 3)
+        y0, y1 = max(0, int((cy - ry - ys[0, 0]) * k) - 1), min(ys.size, int((cy + ry - ys[0, 0]) * k) + 3)
+        x, y = xs[:, x0:x1], ys[y0:y1]
+        free, z, normal = _meet(head, i, x, y)
+        edge = np.clip(free * np.float32(0.5 * k * min(rx, ry)) + np.float32(0.5), 0, 1)
+        if part.shell:
+            there = _look_up(_hair_maps(look, level)[1], level, *_to_head(back, x, y, z))
+            edge = edge * (there.astype(np.float32) / 255)
+        elif part.below is not None:
+            edge = edge * np.clip((np.float32(part.below) - _to_head(back, x, y, z)[1]) * np.float32(k) + np.float32(0.5), 0, 1)
         window = (slice(y0, y1), slice(x0, x1))
-        if e.shell or e.below is not None:
-            px, py, pz = _to_head(back, xs[None, x0:x1], ys[y0:y1, None], here)
-            if e.shell:
-                edge = edge * _look_up(hair_there, level, px, py, pz).astype(np.float32) / 255
-            else:
-                edge = edge * np.clip((e.below - py) * k + 0.5, 0, 1)
-            win = (edge > 0.5) & (here > z[window] - 6)
-        elif e.kind == SKIN:
-            win = None
+        if part.kind == SKIN:
+            surface.flow(window, np.where(free > 0, z, _FAR), normal, edge, np.float32(min(14.0, 0.4 * min(part.radii))))
         else:
-            win = (edge > 0) & (here > z[window])
-        n = (m[0, 0] * dx + m[0, 1] * dy + m[0, 2] * dz, m[1, 0] * dx + m[1, 1] * dy + m[1, 2] * dz, m[2, 0] * dx + m[2, 1] * dy + m[2, 2] * dz)
-        length = 1 / np.sqrt(n[0] ** 2 + n[1] ** 2 + n[2] ** 2 + 1e-12)
-        if win is None:  # smooth maximum: the parts of the skin flow into one another
-            here = np.where(free > 0, here, _FAR)
-            smooth = np.float32(min(14.0, 0.4 * min(e.radii)))
-            part = np.clip(0.5 + 0.5 * (here - z[window]) / smooth, 0, 1)
-            z[window] = np.maximum(here, z[window]) + smooth * part * (1 - part)
-            for i in range(3):
-                normal[i][window] += part * (n[i] * length - normal[i][window])
-        else:
-            z[window] = np.where(win, here, z[window])
-            for i in range(3):
-                normal[i][window] = np.where(win, n[i] * length, normal[i][window])
-            kind[window][win] = e.kind
-        alpha[window] = np.maximum(alpha[window], edge)
-    if look.style == "bald":
-        hair_colour = _maps(look, level, lids, mouth)
-    colour = _colour(look, level, lids, mouth, kind, _to_head(back, xs[None, :], ys[:, None], z), hair_colour)
-    return colour * _shade(normal, kind, light), alpha[..., None], left, top
+            surface.cover(window, z, normal, edge, part.kind, 6.0 if part.shell else 0.0)
+    colour = _colour(look, level, lids, mouth, surface.kind, _to_head(back, xs, ys, surface.z))
+    return colour * _shade(surface.normal, surface.kind, light), surface.alpha, left, top
+
+
+class Surface:
+    """What the rays of a picture have met so far: height, normal, opacity and kind of the nearest part."""
+
+    def __init__(self, height: int, width: int):
+        self.z = np.full((height, width), _FAR, np.float32)
+        self.normal = np.zeros((3, height, width), np.float32)
+        self.alpha = np.zeros((height, width), np.float32)
+        self.kind = np.zeros((height, width), np.uint8)
+
+    def flow(self, window: tuple, z: np.ndarray, normal: tuple, edge: np.ndarray, smooth_mm: np.float32) -> None:
+        """Add skin by a smooth maximum: the parts flow into one another."""
+        before = self.z[window]
+        share = np.clip(np.float32(0.5) + (z - before) * (np.float32(0.5) / smooth_mm), 0, 1)
+        self.z[window] = np.maximum(z, before) + smooth_mm * share * (1 - share)
+        for axis, n in zip(self.normal, normal, strict=True):
+            axis[window] += share * (n - axis[window])
+        np.maximum(self.alpha[window], edge, out=self.alpha[window])
+
+    def cover(self, window: tuple, z: np.ndarray, normal: tuple, edge: np.ndarray, kind: int, over_mm: float) -> None:
+        """Add hair or a hat where it is nearer than what is there, less `over_mm`."""
+        wins = (edge > 0.5 * (over_mm > 0)) & (z > self.z[window] - np.float32(over_mm))
+        for target, value in zip((self.z, *self.normal, self.kind), (z, *normal, kind), strict=True):
+            target[window] = np.where(wins, value, target[window])
+        np.maximum(self.alpha[window], edge, out=self.alpha[window])
+
+
+def _meet(head: Turned, i: int, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple]:
+    """(room, z, unit normal) where the rays of columns x (1, w) and rows y (h, 1) meet part i; room < 0 outside its outline."""
+    m, (cx, cy, cz), (a, b, c) = head.form[i].astype(np.float32), head.centre[i].astype(np.float32), head.abc[i].astype(np.float32)
+    dx, dy = x - cx, y - cy
+    free = 1 - (a * dx * dx + (2 * b * dx) * dy + c * dy * dy)
+    dz = (np.sqrt(np.maximum(free, 0) * m[2, 2]) - (m[0, 2] * dx + m[1, 2] * dy)) / m[2, 2]
+    n = [m[j, 0] * dx + m[j, 1] * dy + m[j, 2] * dz for j in range(3)]
+    shorten = 1 / np.sqrt(n[0] * n[0] + n[1] * n[1] + n[2] * n[2] + np.float32(1e-12))
+    return free, dz + cz, tuple(v * shorten for v in n)
 
 
 def _to_head(back: np.ndarray, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -226,10 +235,10 @@ def _look_up(picture: np.ndarray, level: float, px: np.ndarray, py: np.ndarray, 
     return cv2.remap(picture, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
-def _colour(look: Look, level: float, lids: str, mouth: str, kind: np.ndarray, point: tuple, hair: np.ndarray) -> np.ndarray:
+def _colour(look: Look, level: float, lids: str, mouth: str, kind: np.ndarray, point: tuple) -> np.ndarray:
     colour = _look_up(_maps(look, level, lids, mouth), level, *point).astype(np.float32)
     if (kind == HAIR).any():
-        colour = np.where((kind == HAIR)[..., None], _look_up(hair, level, *point), colour)
+        colour = np.where((kind == HAIR)[..., None], _look_up(_hair_maps(look, level)[0], level, *point), colour)
     if (kind == HAT).any():
         ribs = 1 + 0.06 * np.sin(np.arctan2(point[0], point[2]) * 40) if look.hat == "beanie" else np.ones_like(point[0])
         hat = np.array(look.hat_colour, np.float32) * np.where(point[1] > -57, 0.8, 1)[..., None] * ribs[..., None]
@@ -242,12 +251,14 @@ def _shade(normal: np.ndarray, kind: np.ndarray, light: Light) -> np.ndarray:
     d = np.array(light.direction, np.float32)
     d /= np.linalg.norm(d)
     facing = normal[0] * d[0] + normal[1] * d[1] + normal[2] * d[2]
-    key = np.clip((facing + 0.35) / 1.35, 0, 1)
-    half = d + (0, 0, 1)
+    key = np.clip((facing + np.float32(0.35)) * np.float32(1 / 1.35), 0, 1)
+    half = d + np.array((0, 0, 1), np.float32)
     half /= np.linalg.norm(half)
-    gloss = np.clip(normal[0] * half[0] + normal[1] * half[1] + normal[2] * half[2], 0, 1) ** 24
-    key = key + gloss * np.where(kind == HAIR, 0.35, 0.12).astype(np.float32)
-    rim = np.clip(1 - normal[2], 0, 1) ** 4
-    sky = 0.85 - 0.15 * normal[1]
-    out = key[..., None] * np.array(light.key, np.float32) + sky[..., None] * np.array(light.ambient, np.float32)
-    return out + rim[..., None] * np.array(light.rim, np.float32)
+    gloss = np.clip(normal[0] * half[0] + normal[1] * half[1] + normal[2] * half[2], 0, 1)
+    for _ in range(5):
+        gloss *= gloss
+    key += gloss * np.where(kind == HAIR, np.float32(0.35), np.float32(0.12))
+    rim = np.square(np.square(np.clip(1 - normal[2], 0, 1)))
+    ambient = np.array(light.ambient)
+    mix = np.stack([light.key, light.rim, -0.15 * ambient, 0.85 * ambient], 1)
+    return cv2.transform(cv2.merge([key, rim, normal[1]]), mix)

@@ -61,7 +61,7 @@ class Motion:
     slope: float = 0.0
     bounce_mm: float = 0.0
     beats: int = 40
-    "Bounces and steps on the spot, a loop."
+    "Bounces, a loop; even, for a step takes two."
     blink_s: float = 3.0
     phase: float = 0.0
     sings: float = 0.3
@@ -118,6 +118,6 @@ def random_motion(rng: np.random.Generator, loop_s: float, x: float, y: float, s
         x=path(x, 0.12 * lively, 3), y=path(y, 0.01 * lively, 3), size=path(size, 0.12 * size * lively, 2),
         turn=path(turn, 0.3 * lively, 3), yaw=path(float(rng.normal(0, 0.3)), wide, 5), pitch=path(float(rng.normal(0, 0.12)), 0.2, 6),
         roll=path(float(rng.normal(0, 0.12)), 0.15, 5), arms=arms, sway=path(0.0, 60 * lively, 8),  # type: ignore[arg-type]
-        bounce_mm=float(rng.uniform(0, 50) * lively), beats=int(loop_s * rng.uniform(1, 2.5)), blink_s=float(rng.uniform(1.5, 4)),
+        bounce_mm=float(rng.uniform(0, 50) * lively), beats=2 * int(loop_s * rng.uniform(0.5, 1.25)), blink_s=float(rng.uniform(1.5, 4)),
         phase=float(rng.uniform(0, 6.28)), sings=float(rng.uniform(0, 0.6)), smiles=bool(rng.random() < 0.4),
     )  # fmt: skip

@@ -100,19 +100,18 @@ def mouth_half(look: Look, mouth: str = "rest") -> float:
     return 25.0 * look.mouth * (1.12 if mouth == "smile" else 0.96 if mouth == "open" else 1.0)
 
 
-def hair_outline(look: Look, lift_mm: float = 0.0) -> np.ndarray:
-    """The region of the map that carries hair, as one polygon: hairline, temples, round the ears, nape."""
-    top = -look.hairline_mm - lift_mm
-    if look.style == "fringe":
-        top = -16.0
-    lean = {"side": 16.0, "bob": 8.0, "long": 10.0, "pony": 0.0}.get(look.style, 0.0)
-    low = {"bob": 60.0, "long": 90.0, "afro": 20.0, "curls": 30.0}.get(look.style, 12.0)
-    inner = 66.0 if look.style in ("bob", "long", "curls") else 80.0
-    nape = 95.0
-    right = [(0, top - lean * 0.4), (32, top + lean * 0.3), (52, top + 14), (inner - 6, -28), (inner, low),
-             (104, low), (108, nape * 0.5), (122, nape), (ROUND_MM / 2 + 5, nape)]  # fmt: skip
-    left = [(-26, top + lean), (-52, top + 18 + lean * 0.4), (-inner + 6, -28), (-inner, low),
-            (-104, low), (-108, nape * 0.5), (-122, nape), (-ROUND_MM / 2 - 5, nape)]  # fmt: skip
+def hair_outline(look: Look) -> np.ndarray:
+    """The region of the map that carries hair, as one polygon: hairline, temples, round or over the ears, nape."""
+    top = -16.0 if look.style == "fringe" else -look.hairline_mm
+    lean = {"side": 16.0, "bob": 8.0, "long": 10.0}.get(look.style, 0.0)
+    if look.style in ("bob", "long", "afro", "curls"):
+        low = {"bob": 60.0, "long": 90.0, "afro": 20.0, "curls": 30.0}[look.style]
+        inner = 80.0 if look.style == "afro" else 66.0
+        side = [(inner - 6, -28), (inner, low), (104, low), (108, 48), (122, 95), (ROUND_MM / 2 + 5, 95)]
+    else:  # the ears are free
+        side = [(75, -28), (84, 14), (100, 14), (110, -24), (134, -34), (158, -20), (164, 26), (152, 62), (160, 95), (ROUND_MM / 2 + 5, 95)]
+    right = [(0, top - lean * 0.4), (32, top + lean * 0.3), (52, top + 14), *side]
+    left = [(-26, top + lean), (-52, top + 18 + lean * 0.4), *((-x, y) for x, y in side)]
     edge = [(ROUND_MM / 2 + 5, TOP_MM - 5), (-ROUND_MM / 2 - 5, TOP_MM - 5)]
     return np.array(right + edge + left[::-1], float)
 
@@ -157,7 +156,7 @@ def hair_map(look: Look, px_per_mm: float) -> tuple[np.ndarray, np.ndarray]:
     outline = hair_outline(look)
     wobble = 5.0 if look.style in ("afro", "curls") else 2.0
     dense = np.concatenate([np.linspace(p, q, 8, endpoint=False) for p, q in zip(outline, np.roll(outline, -1, 0), strict=True)])
-    dense += rng.normal(0, wobble, dense.shape) * (np.abs(dense[:, :1]) < 120)
+    dense += rng.normal(0, wobble, dense.shape) * (np.abs(dense[:, :1]) < 100)
     return c.bgr, (c.mask(1.2, dense)[..., 0] * 255).astype(np.uint8)
 
 

@@ -54,6 +54,10 @@ class Scene:
         """The faces at time t, without drawing anything."""
         return truth.faces(self.state(t), self.width, self.height)
 
+    def people(self, t: float) -> dict[int, truth.Box]:
+        """The body boxes at time t by id, also of those who turn their back."""
+        return truth.people(self.state(t), self.width, self.height)
+
     def picture(self, t: float) -> np.ndarray:
         """(height, width, 3) uint8 BGR at time t."""
         frame, light = self.stage.background(t), self.stage.light(t)
@@ -64,29 +68,30 @@ class Scene:
             body.draw(frame, look, pose, light)
             _draw_head(frame, look, pose, light)
         if self.noise:
-            rng = np.random.default_rng((self.noise_seed, round(t * 90000)))
+            rng = np.random.default_rng((self.noise_seed, round(t % self.loop_s * 90000)))
             grain = rng.standard_normal(frame.shape, np.float32) * np.float32(self.noise)
             frame = np.clip(frame + grain + 0.5, 0, 255).astype(np.uint8)
         return frame
 
-    def render(self, t: float, number: int | None = None) -> tuple[Planes, list[Face]]:
-        """(Y, U, V) uint8, limited range BT.601, and the truth of time t; a `number` is drawn in as a marker."""
+    def planes(self, t: float, number: int | None = None) -> Planes:
+        """(Y, U, V) uint8, limited range BT.601, at time t; a `number` is drawn in as a marker."""
         planes = to_planes(self.picture(t))
         if number is not None:
             draw_marker(planes, number)
-        return planes, self.truth(t)
+        return planes
+
+    def render(self, t: float, number: int | None = None) -> tuple[Planes, list[Face]]:
+        """The planes and the truth of time t."""
+        return self.planes(t, number), self.truth(t)
 
 
 def _draw_head(frame: np.ndarray, look: Look, pose: Pose, light: head.Light) -> None:
-    reach = head.bounds_mm(look) * pose.k
     h, w = frame.shape[:2]
-    if not (-reach < pose.x_px < w + reach and -reach < pose.y_px < h + reach):
-        return
-    colour, alpha, left, top = head.render(look, truth.turn_of(pose), pose.k, (pose.x_px, pose.y_px), light, pose.lids, pose.mouth)
+    colour, alpha, left, top = head.render(look, pose.angles, pose.k, (pose.x_px, pose.y_px), light, pose.lids, pose.mouth)
     x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + colour.shape[1], w), min(top + colour.shape[0], h)
     if x0 < x1 and y0 < y1:
         part = (slice(y0 - top, y1 - top), slice(x0 - left, x1 - left))
-        body.blend(frame, (slice(y0, y1), slice(x0, x1)), colour[part], alpha[part])
+        body.blend(frame, (slice(y0, y1), slice(x0, x1)), colour[part], np.ascontiguousarray(alpha[part]))
 
 
 def to_planes(bgr: np.ndarray) -> Planes:

@@ -57,7 +57,7 @@ class Face:
 @lru_cache(maxsize=256)
 def _face_points(look: Look) -> np.ndarray:
     """(N, 3) points of the face's skin, head millimetres."""
-    x, y = np.meshgrid(np.linspace(-76, 76, 33) * look.width, np.linspace(-look.hairline_mm, 111, 25))
+    x, y = np.meshgrid(np.linspace(-76, 76, 27) * look.width, np.linspace(-look.hairline_mm, 111, 21))
     z = head.surface_z(look, x, y)
     keep = z > 10
     return np.stack([x[keep], y[keep], z[keep]], 1)
@@ -81,38 +81,34 @@ def _project(points: np.ndarray, turn: np.ndarray, pose: Pose) -> np.ndarray:
     return (points @ turn.T)[:, :2] * pose.k + (pose.x_px, pose.y_px)
 
 
-def turn_of(pose: Pose) -> np.ndarray:
-    return head.rotation(pose.yaw, pose.pitch, pose.roll)
-
-
+@lru_cache(maxsize=64)
 def body_box(look: Look, pose: Pose) -> Box:
     """Around everything that is drawn of a performer, not cut at the picture's edge."""
     torso, limbs = skeleton(look, pose)
-    turn = turn_of(pose)
-    boxes = [(c - h, torso.y[0], c + h, torso.y[-1]) for c, h in zip(torso.centre, torso.half, strict=True)]
-    for limb in limbs:
-        for (x, y), r in ((limb.start, limb.start_r), (limb.end, limb.end_r)):
-            boxes.append((x - r, y - r, x + r, y + r))
-    for part in head.parts(look):
-        cx, cy, a, b, c = head.outline(part, turn)
-        rx, ry = math.sqrt(c / (a * c - b * b)), math.sqrt(a / (a * c - b * b))
-        boxes.append((cx - rx, cy - ry, cx + rx, cy + ry))
-    low, high = np.min(boxes, 0), np.max(boxes, 0)
-    return (pose.x_px + pose.k * low[0], pose.y_px + pose.k * low[1], pose.x_px + pose.k * high[2], pose.y_px + pose.k * high[3])  # fmt: skip
+    skull = head.turned(look, pose.angles)
+    middle, half = np.array(torso.centre), np.array(torso.half)
+    ends = np.array([(*p, r) for limb in limbs for p, r in ((limb.start, limb.start_r), (limb.end, limb.end_r))])
+    low = np.min([(skull.centre[:, :2] - skull.reach).min(0), (ends[:, :2] - ends[:, 2:]).min(0), ((middle - half).min(), torso.y[0])], 0)
+    high = np.max([(skull.centre[:, :2] + skull.reach).max(0), (ends[:, :2] + ends[:, 2:]).max(0), ((middle + half).max(), torso.y[-1])], 0)
+    return (pose.x_px + pose.k * low[0], pose.y_px + pose.k * low[1], pose.x_px + pose.k * high[0], pose.y_px + pose.k * high[1])
 
 
 def hides(look: Look, pose: Pose, points_px: np.ndarray) -> np.ndarray:
     """Which of the points (N, 2) lie behind this performer: (N,) bool."""
-    p = (points_px - (pose.x_px, pose.y_px)) / pose.k
+    x0, y0, x1, y1 = body_box(look, pose)
+    out = ((points_px >= (x0, y0)) & (points_px <= (x1, y1))).all(1)
+    if out.any():
+        out[out] = _inside(look, pose, (points_px[out] - (pose.x_px, pose.y_px)) / pose.k)
+    return out
+
+
+def _inside(look: Look, pose: Pose, p: np.ndarray) -> np.ndarray:
+    """Which points (N, 2), in millimetres from the head's origin, lie on the drawn performer."""
     torso, limbs = skeleton(look, pose)
-    out = np.zeros(len(p), bool)
-    if not len(p):
-        return out
-    turn = turn_of(pose)
-    for part in head.parts(look):
-        cx, cy, a, b, c = head.outline(part, turn)
-        dx, dy = p[:, 0] - cx, p[:, 1] - cy
-        out |= a * dx * dx + 2 * b * dx * dy + c * dy * dy <= 1
+    skull = head.turned(look, pose.angles)
+    d = p[None] - skull.centre[:, None, :2]
+    a, b, c = skull.abc.T[:, :, None]
+    out = (a * d[..., 0] ** 2 + 2 * b * d[..., 0] * d[..., 1] + c * d[..., 1] ** 2 <= 1).any(0)
     half, middle = np.interp(p[:, 1], torso.y, torso.half), np.interp(p[:, 1], torso.y, torso.centre)
     out |= (np.abs(p[:, 0] - middle) <= half) & (p[:, 1] >= torso.y[0]) & (p[:, 1] <= torso.y[-1])
     for limb in limbs:
@@ -130,7 +126,7 @@ def faces(cast: list[tuple[int, Look, Pose]], width: int, height: int) -> list[F
         yaw_deg = math.degrees(math.remainder(pose.yaw, 2 * math.pi))
         if abs(yaw_deg) > LISTED_YAW_DEG:
             continue
-        turn = turn_of(pose)
+        turn = head.rotation_of(pose.angles)
         points = _face_points(look)
         pixels = _project(points, turn, pose)
         whole = (*pixels.min(0), *pixels.max(0))
@@ -158,6 +154,12 @@ def faces(cast: list[tuple[int, Look, Pose]], width: int, height: int) -> list[F
             )  # fmt: skip
         )
     return out
+
+
+def people(cast: list[tuple[int, Look, Pose]], width: int, height: int) -> dict[int, Box]:
+    """The whole body's box of everybody in the picture, seen or hidden, by id; cut at the picture's edge."""
+    boxes = {who: cut(body_box(look, pose), width, height) for who, look, pose in cast}
+    return {who: box for who, box in sorted(boxes.items()) if box is not None}
 
 
 def cut(box: tuple[float, ...], width: int, height: int) -> Box | None:

@@ -1,0 +1,77 @@
+"""`fancam scene`: write the drawn test scene and its exact ground truth."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from client.cli.main import Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def command(
+    out: Annotated[Path, typer.Option(help="The video to write (MP4, H.264).")] = Path("scene.mp4"),
+    truth: Annotated[Path | None, typer.Option(help="Where every face is: one JSON line a frame.")] = None,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Length; the scene repeats every 20 s without a seam.")] = 20.0,
+    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in pixels, both even.")] = "640x480",
+    fps: Annotated[int, typer.Option(min=1, max=120, help="Frames a second.")] = 30,
+    seed: Annotated[int, typer.Option(min=0, help="0 is the default cast; another number dresses another one.")] = 0,
+    marker: Annotated[bool, typer.Option("--marker", help="Draw the frame's number into the picture, to be read by programs.")] = False,
+    audio: Annotated[bool, typer.Option("--audio", help="Add a sound track with a beep every second.")] = False,
+) -> None:
+    width, height = parse_size(size)
+    for path in (out, truth):
+        if path is not None and not path.parent.is_dir():
+            raise Failure(f"cannot write {path}: there is no folder {path.parent}; make it first")
+    from engines.scene.demo import demo_scene
+    from engines.scene.write import write_scene
+
+    started = time.monotonic()
+    with progress("frames") as tick:
+        count = write_scene(
+            out, truth, scene=demo_scene(width, height, seed), seconds=seconds, fps=fps, marker=marker, audio=audio, progress=tick
+        )
+    print(f"{out}: {count} frames of {width}x{height} at {fps} fps in {time.monotonic() - started:.1f} s")
+    if truth is not None:
+        print(f"{truth}: the truth of every frame")
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """(width, height) of a text like 640x480."""
+    match = re.fullmatch(r"(\d+)x(\d+)", text)
+    width, height = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not (64 <= width <= 4096 and 64 <= height <= 4096) or width % 2 or height % 2:
+        raise typer.BadParameter(f"{text!r} is not WIDTHxHEIGHT with even numbers from 64 to 4096", param_hint="--size")
+    return width, height
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar with the time left on a terminal, a plain line every five seconds elsewhere."""
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=Console(stderr=True)) as bar:
+            task = bar.add_task(what)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+    else:
+        last = time.monotonic()
+
+        def line(done: int, total: int) -> None:
+            nonlocal last
+            if time.monotonic() - last >= 5:
+                last = time.monotonic()
+                print(f"{done} of {total} {what}", file=sys.stderr, flush=True)
+
+        yield line
