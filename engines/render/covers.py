@@ -115,7 +115,7 @@ def _doubted(boxes: F32, scores: F32) -> F32:
 
 
 def _centres(boxes: F32) -> F32:
-    return (boxes[:, :2] + boxes[:, 2:]) / 2
+    return ((boxes[:, :2] + boxes[:, 2:]) / 2).astype(np.float32)
 
 
 def _grown(boxes: F32, width: int, height: int) -> NDArray[np.int32]:
