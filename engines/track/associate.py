@@ -13,9 +13,9 @@ from engines.track.kalman import F64, BoxFilters, measurement_noise
 Rows = NDArray[np.intp]
 
 REACH_HEIGHTS: Final = 1.0
-REACH_HEIGHTS_PER_S: Final = 2.5
-REACH_MOST_HEIGHTS: Final = 4.0
-TAILS: Final = 4.0
+REACH_HEIGHTS_PER_S: Final = 2.0
+REACH_MOST_HEIGHTS: Final = 3.0
+TAILS: Final = 10.0
 """Degrees of freedom of Student's t: people turn and jump more often than a normal distribution allows."""
 EXPECTED: Final = 3.0
 """Log-odds that a track seen just now is seen again, fading within EXPECTED_FADES_S of its last sight: it keeps a

@@ -17,7 +17,7 @@ F64 = NDArray[np.float64]
 
 # For centre x, centre y, width, height of a face.
 VELOCITY_LIFE_S: Final = np.array((0.5, 0.4, 0.3, 0.3))
-SPEED_HEIGHTS_PER_S: Final = np.array((2.0, 1.2, 0.5, 0.5))
+SPEED_HEIGHTS_PER_S: Final = np.array((1.4, 0.8, 0.35, 0.35))
 NOISE_HEIGHTS: Final = np.array((0.04, 0.04, 0.06, 0.06))
 NOISE_OF_DOUBT_HEIGHTS: Final = np.array((0.08, 0.08, 0.12, 0.12))
 

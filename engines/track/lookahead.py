@@ -116,7 +116,7 @@ class Path:
             if nearest_s > reach_s:
                 return None
             drift = self._first_velocity() * VELOCITY_LIFE_S * (1 - np.exp(-nearest_s / VELOCITY_LIFE_S))
-            box = self.boxes[0] - np.tile(drift, 2)
+            box = (self.boxes[0] - np.tile(drift, 2)).astype(np.float32)
         margin = DOUBT_PER_S * nearest_s * float((box[2:] - box[:2]).max())
         return np.asarray(box + np.array((-margin, -margin, margin, margin)), np.float32)
 
@@ -147,4 +147,4 @@ class Path:
         if later == 0:
             return np.zeros(2, np.float32)
         moved = self.boxes[later] - self.boxes[0]
-        return (moved[:2] + moved[2:]) / np.float32(2 * (self.times[later] - self.times[0]))
+        return ((moved[:2] + moved[2:]) / (2 * (self.times[later] - self.times[0]))).astype(np.float32)

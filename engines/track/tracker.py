@@ -18,13 +18,13 @@ HIGH_SCORE: Final = 0.4
 BIRTH_SCORE: Final = 0.5
 BIRTH_OVERLAP: Final = 0.5
 """A detection that overlaps a matched one this much is the same face once more."""
-ACCEPT: Final = -3.0
+ACCEPT: Final = -1.0
 ACCEPT_LOW: Final = 2.0
 CONFIRM_HITS: Final = 3
 CONFIRM_AT_ONCE_S: Final = 0.2
 """At the start of a stream (and after a cut) there is no past to wait for."""
 LOW_SCORE_GAP_S: Final = 0.5
-KEEP_S: Final = 3.0
+KEEP_S: Final = 4.0
 KEEP_UNCONFIRMED_S: Final = 1.0
 """Long enough for the redactor, which covers whatever was seen once for a second."""
 LARGEST_PX: Final = 1e5
