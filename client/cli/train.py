@@ -1,0 +1,42 @@
+"""`fancam train`: train the default face network on labelled pictures and drawn scenes."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from client.cli.main import Failure
+
+
+def command(
+    what: Annotated[str, typer.Argument(help="What to train: faces.")],
+    data: Annotated[Path, typer.Option(help="Labels: a .jsonl file, or a folder with a train.jsonl.")],
+    out: Annotated[Path, typer.Option(help="Folder for the checkpoint and the log.")],
+    scenes: Annotated[
+        int, typer.Option(min=0, help="Drawn scenes mixed in; they are drawn once, into OUT/scenes.")
+    ] = 900,
+    minutes: Annotated[float | None, typer.Option(min=0.01, help="Train for this long (pauses do not count).")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Or train for this many steps.")] = None,
+    resume: Annotated[bool, typer.Option(help="Go on from the checkpoint in OUT.")] = False,
+) -> None:
+    if what != "faces":
+        raise typer.BadParameter(f"{what!r}: only faces can be trained", param_hint="WHAT")
+    if (minutes is None) == (steps is None):
+        raise typer.BadParameter("give one of --minutes and --steps", param_hint="--minutes")
+    try:
+        from engines.train import data as pictures
+        from engines.train import scenes as drawn
+        from engines.train import trainer
+    except ModuleNotFoundError as error:
+        raise Failure(f"{error.name} is not installed: training needs pip install 'fancam[train]'") from None
+    import logging
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        photos = pictures.read_labels(data)
+        run = trainer.Trainer(out, trainer.Plan(steps=steps, minutes=minutes), resume)
+        extra = pictures.read_labels(drawn.draw(out / "scenes", scenes)) if scenes else []
+        run.run(trainer.parallel_batches(pictures.mixed_album(photos, extra), run.plan, run.step))
+    except (pictures.DataError, trainer.TrainingError) as error:
+        raise Failure(str(error)) from None
+    print(f"{out / trainer.CHECKPOINT}: {run.step} steps; fancam export turns it into ONNX")

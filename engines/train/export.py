@@ -1,0 +1,174 @@
+"""From a checkpoint to the ONNX files that Fancam ships: BN folded, metadata set, checked; int8 by calibration."""
+
+import os
+import tempfile
+import warnings
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from engines.train import colour
+from engines.train.data import Album, Picture
+from engines.train.network import OUTPUTS, STRIDES, FaceNet
+
+OPSET = 18
+TOLERANCE = 1e-3
+CALIBRATION_PICTURES = 128
+CALIBRATION_SIDE_PX = 416
+METADATA = {
+    "family": "fancam",
+    "task": "face",
+    "names": '{"0": "face"}',
+    "stride": "32",
+    "imgsz": "640",
+    "version": "1",
+}
+
+
+class ExportError(Exception):
+    """A network that cannot be exported, or an export that does not compute what the network does."""
+
+
+def load_network(checkpoint: Path) -> FaceNet:
+    """The averaged network of a checkpoint, for use."""
+    if not checkpoint.is_file():
+        raise ExportError(f"no checkpoint {checkpoint}")
+    network = FaceNet()
+    network.load_state_dict(torch.load(checkpoint, weights_only=True)["average"])
+    return network.eval()
+
+
+def fold(network: FaceNet) -> FaceNet:
+    """`network`, changed: every batch normalisation is folded into the convolutions before it."""
+    for module in list(network.modules()):
+        if isinstance(module, nn.Sequential) and len(module) == 2 and isinstance(module[1], nn.BatchNorm2d):
+            module[0] = fuse_conv_bn_eval(module[0], module[1])
+            module[1] = nn.Identity()
+    stem, norm = network.stem, network.stem.norm
+    assert isinstance(norm, nn.BatchNorm2d)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    with torch.no_grad():
+        scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+        stem.luma.weight *= scale[:, None, None, None]
+        stem.chroma.weight *= scale[:, None, None, None]
+        stem.chroma.bias = nn.Parameter(norm.bias - norm.running_mean * scale)
+    stem.norm = nn.Identity()
+    return network
+
+
+def _example(height: int, width: int, count: int = 2) -> tuple[Tensor, Tensor]:
+    draw = torch.Generator().manual_seed(0)
+    y = torch.randint(0, 256, (count, 1, height, width), dtype=torch.uint8, generator=draw)
+    return y, torch.randint(0, 256, (count, 2, height // 2, width // 2), dtype=torch.uint8, generator=draw)
+
+
+def _trace(network: FaceNet, y: Tensor, uv: Tensor) -> onnx.ModelProto:
+    count, rows, columns = (torch.export.Dim(name, min=1, max=4096) for name in ("n", "rows", "columns"))
+    shapes = {"y": {0: count, 2: 32 * rows, 3: 32 * columns}, "uv": {0: count, 2: 16 * rows, 3: 16 * columns}}
+    names = [f"o{s}" for s in STRIDES]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's exporter warns of its own internals
+        program = torch.onnx.export(
+            network,
+            (y, uv),
+            input_names=["y", "uv"],
+            output_names=names,
+            dynamic_shapes=shapes,
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    labels = [("h", "w"), ("h/2", "w/2"), *((f"h/{s}", f"w/{s}") for s in STRIDES)]
+    for value, (height, width) in zip([*model.graph.input, *model.graph.output], labels, strict=True):
+        dims = value.type.tensor_type.shape.dim
+        dims[0].dim_param, dims[2].dim_param, dims[3].dim_param = "n", height, width
+    del model.graph.value_info[:]
+    return model
+
+
+def write_onnx(network: FaceNet, out: Path) -> None:
+    """Write `network` (folded here) to `out`, and check it against torch to `TOLERANCE`; raises `ExportError`."""
+    y, uv = _example(96, 160)
+    with torch.inference_mode():
+        expected = [o.numpy() for o in network(y, uv)]
+    model = _trace(fold(network), y, uv)
+    onnx.helper.set_model_props(model, METADATA)
+    onnx.checker.check_model(model, full_check=True)
+    aside = out.with_name(out.name + ".part")
+    onnx.save(model, aside)
+    difference = _difference(aside, y, uv, expected)
+    if difference > TOLERANCE:
+        aside.unlink()
+        raise ExportError(f"the export differs from torch by {difference:.2g}, more than {TOLERANCE}: not written")
+    os.replace(aside, out)
+
+
+def _difference(path: Path, y: Tensor, uv: Tensor, expected: list[np.ndarray]) -> float:
+    """The largest difference of outputs, in each output's own units (all are of order 1)."""
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    found = session.run(None, {"y": y.numpy(), "uv": uv.numpy()})
+    assert all(f.shape[1] == OUTPUTS for f in found)
+    return max(float(np.abs(f - e).max()) for f, e in zip(found, expected, strict=True))
+
+
+def calibration_planes(picture: Picture, side: int = CALIBRATION_SIDE_PX) -> tuple[np.ndarray, np.ndarray]:
+    """Planes `y` [1,1,side,side] and `uv` [1,2,side/2,side/2] of a picture fitted into a black square."""
+    height, width = picture.pixels.shape[:2]
+    scale = side / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    canvas = np.empty((side, side, 3), np.uint8)
+    canvas[:] = (16, 128, 128)
+    fitted = cv2.resize(picture.pixels, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    canvas[: size[1], : size[0]] = colour.recolour(fitted, colour.video_matrix())
+    y, uv = colour.to_planes(canvas)
+    return y[None], uv[None]
+
+
+class _Pictures(CalibrationDataReader):
+    def __init__(self, album: Album, count: int) -> None:
+        rng = np.random.default_rng(0)
+        self._planes = (calibration_planes(album.pick(rng)) for _ in range(count))
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        planes = next(self._planes, None)
+        return None if planes is None else {"y": planes[0], "uv": planes[1]}
+
+
+def write_int8(network: FaceNet, out: Path, album: Album, count: int = CALIBRATION_PICTURES) -> None:
+    """Write `network` (folded here) in int8 to `out`: QDQ, per channel, ranges from `count` training pictures.
+
+    Only what goes into a convolution is quantised: so the sums of the residual blocks stay inside the fused kernels.
+    """
+    aside = out.with_name(out.name + ".part")
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "f32.onnx"
+        write_onnx(network, source)
+        _quantise(source, aside, album, count)
+    model = onnx.load(aside)
+    onnx.helper.set_model_props(model, METADATA)
+    onnx.save(model, aside)
+    os.replace(aside, out)
+
+
+def _quantise(source: Path, out: Path, album: Album, count: int) -> None:
+    quantize_static(
+        str(source),
+        str(out),
+        _Pictures(album, count),
+        quant_format=QuantFormat.QDQ,
+        per_channel=True,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+        op_types_to_quantize=["Conv"],
+        extra_options={"OpTypesToExcludeOutputQuantization": ["Conv"]},
+    )

@@ -1,0 +1,209 @@
+"""A run learns, goes on after a kill where it was, and exports to what it computes."""
+
+import itertools
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from engines.train import data, export
+from engines.train.losses import face_loss
+from engines.train.network import FaceNet, flatten, places
+from engines.train.trainer import (
+    CHECKPOINT,
+    LOG_FILE,
+    Plan,
+    Trainer,
+    TrainingError,
+    learning_rate,
+    parallel_batches,
+    to_targets,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def small_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data, "SIDES_PX", (96, 128))
+    monkeypatch.setattr(data, "BASE_SIDE_PX", 96)
+
+
+def plan(steps: int) -> Plan:
+    return Plan(steps=steps, batch_size=4, threads=1, bfloat16=False)
+
+
+def train(folder: Path, labels: Path, run: Plan, resume: bool = False, until: int | None = None) -> Trainer:
+    trainer = Trainer(folder, run, resume)
+    stream = data.batches(data.Album(data.read_labels(labels)), run.seed, trainer.step, run.batch_size)
+    trainer.run(stream if until is None else itertools.islice(stream, until - trainer.step))
+    return trainer
+
+
+def test_thirty_steps_lower_the_loss(tmp_path, labelled, monkeypatch):
+    monkeypatch.setattr("engines.train.trainer.WARM_UP_STEPS", 5)
+    held = data.make_batch(data.Album(data.read_labels(labelled)), 99, 0, 8)
+
+    def held_loss(trainer: Trainer) -> float:
+        with torch.no_grad():
+            maps = trainer.network(torch.from_numpy(held.y), torch.from_numpy(held.uv))
+        return face_loss(flatten(maps), to_targets(held), *places(*held.y.shape[-2:]))["total"].item()
+
+    before = held_loss(train(tmp_path, labelled, plan(30), until=1))
+    trainer = train(tmp_path, labelled, plan(30), resume=True)
+    assert trainer.step == 30
+    assert held_loss(trainer) < 0.8 * before
+
+
+def test_a_resumed_run_takes_the_same_steps(tmp_path, labelled):
+    whole = train(tmp_path / "whole", labelled, plan(6))
+    train(tmp_path / "parts", labelled, plan(6), until=3)
+    resumed = train(tmp_path / "parts", labelled, plan(6), resume=True)
+    assert resumed.step == whole.step == 6
+    for name, value in whole.network.state_dict().items():
+        assert torch.allclose(value.double(), resumed.network.state_dict()[name].double(), atol=1e-6), name
+    for name, value in whole.average.state.items():
+        assert torch.allclose(value.double(), resumed.average.state[name].double(), atol=1e-6), name
+
+
+def test_a_killed_run_keeps_its_last_checkpoint(tmp_path, labelled):
+    train(tmp_path, labelled, plan(4), until=2)
+    code = (
+        "import os, sys, torch; from pathlib import Path; from engines.train import trainer\n"
+        "run = trainer.Trainer(Path(sys.argv[1]), trainer.Plan(steps=4), resume=True)\n"
+        "save = torch.save\n"
+        "def killed(state, path):\n"
+        "    save(state, path); os.truncate(path, 1000); os.kill(os.getpid(), 9)\n"
+        "torch.save = killed; run.step = 4; run.save()\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, timeout=100)
+    assert ended.returncode == -9
+    assert Trainer(tmp_path, plan(4), resume=True).step == 2
+
+
+def test_runs_do_not_overwrite_each_other(tmp_path, labelled):
+    train(tmp_path, labelled, plan(1))
+    with pytest.raises(TrainingError, match="resume"):
+        Trainer(tmp_path, plan(1))
+    with pytest.raises(TrainingError, match="nothing to resume"):
+        Trainer(tmp_path / "empty", plan(1), resume=True)
+
+
+def test_batches_come_from_a_process_that_ends_with_the_run(labelled):
+    run = Plan(steps=2, batch_size=2)
+    album = data.Album(data.read_labels(labelled))
+    stream = parallel_batches(album, run, 1)
+    made = next(stream)
+    stream.close()
+    assert made.y.dtype == np.uint8
+    assert made.y.shape[0] >= 1
+
+
+def test_a_dead_batch_process_is_an_error_not_a_wait(labelled):
+    entry = data.read_labels(labelled)[0]
+    gone = data.Album([data.Entry(entry.file.with_name("gone.png"), 200, 160, entry.faces)])
+    with pytest.raises(TrainingError, match="ended with 1"):
+        next(parallel_batches(gone, Plan(steps=1, batch_size=1), 0))
+
+
+def test_the_log_says_what_was_lost(tmp_path, labelled, monkeypatch):
+    monkeypatch.setattr("engines.train.trainer.LOG_EVERY_STEPS", 2)
+    train(tmp_path, labelled, plan(4))
+    rows = [json.loads(line) for line in (tmp_path / LOG_FILE).read_text().splitlines()]
+    assert [row["step"] for row in rows] == [2, 4]
+    assert all(abs(row["total"] - row["score"] - row["box"] - row["landmarks"]) < 1e-3 for row in rows)
+
+
+def test_the_rate_warms_up_and_falls_to_its_end():
+    rates = [learning_rate(step, step / 1000) for step in range(1001)]
+    assert rates[0] < rates[75] < max(rates)
+    assert rates[200:] == sorted(rates[200:], reverse=True)
+    assert abs(rates[-1] / 2e-3 - 0.02) < 1e-6
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory, labelled: Path) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    trainer = Trainer(folder, plan(1))
+    draw = torch.Generator().manual_seed(3)
+    for module in trainer.network.modules():  # statistics that folding must not lose
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.copy_(torch.randn(module.num_features, generator=draw) * 0.2)
+            module.running_var.copy_(torch.rand(module.num_features, generator=draw) + 0.5)
+            module.weight.data.copy_(torch.rand(module.num_features, generator=draw) + 0.5)
+    trainer.average.state = trainer.network.state_dict()
+    trainer.save()
+    return folder / CHECKPOINT
+
+
+@pytest.fixture(scope="module")
+def exported(checkpoint: Path) -> Path:
+    out = checkpoint.with_name("face.onnx")
+    export.write_onnx(export.load_network(checkpoint), out)
+    return out
+
+
+@pytest.mark.parametrize("shape", [(1, 64, 96), (3, 160, 32)])
+def test_the_onnx_file_computes_what_torch_does_at_any_size(checkpoint, exported, shape):
+    count, height, width = shape
+    rng = np.random.default_rng(5)
+    y = rng.integers(0, 256, (count, 1, height, width), np.uint8)
+    uv = rng.integers(0, 256, (count, 2, height // 2, width // 2), np.uint8)
+    with torch.inference_mode():
+        expected = export.load_network(checkpoint)(torch.from_numpy(y), torch.from_numpy(uv))
+    session = onnxruntime.InferenceSession(str(exported), providers=["CPUExecutionProvider"])
+    assert [o.name for o in session.get_outputs()] == ["o8", "o16", "o32"]
+    for found, wanted, stride in zip(session.run(None, {"y": y, "uv": uv}), expected, (8, 16, 32), strict=True):
+        assert found.shape == (count, 15, height // stride, width // stride)
+        assert np.abs(found - wanted.numpy()).max() < 1e-3
+
+
+def test_the_file_says_what_it_is(exported):
+    said = {entry.key: entry.value for entry in onnx.load(exported).metadata_props}
+    assert said["family"] == "fancam"
+    assert said["task"] == "face"
+    assert json.loads(said["names"]) == {"0": "face"}
+    assert {"stride", "imgsz", "version"} <= said.keys()
+
+
+def test_int8_is_smaller_and_near(checkpoint, exported, labelled):
+    out = exported.with_name("face_int8.onnx")
+    album = data.Album(data.read_labels(labelled))
+    export.write_int8(export.load_network(checkpoint), out, album, count=4)
+    assert out.stat().st_size < exported.stat().st_size / 2
+    y, uv = export.calibration_planes(album.pick(np.random.default_rng(0)))
+    found, wanted = (
+        onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(None, {"y": y, "uv": uv})
+        for path in (out, exported)
+    )
+    for a, b in zip(found, wanted, strict=True):
+        assert np.abs(a - b).mean() < 0.1 * max(b.std(), 0.1)
+
+
+def test_an_export_that_differs_from_torch_is_refused(exported, tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "_trace", lambda *_: onnx.load(exported))  # the file of another network
+    with pytest.raises(export.ExportError, match="differs"):
+        export.write_onnx(FaceNet().eval(), tmp_path / "face.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_network_without_a_checkpoint(tmp_path):
+    with pytest.raises(export.ExportError, match="no checkpoint"):
+        export.load_network(tmp_path / "checkpoint.pt")
+
+
+def test_the_network_starts_as_the_recipe_says():
+    torch.manual_seed(0)
+    maps = FaceNet().eval()(
+        torch.full((1, 1, 64, 64), 90, dtype=torch.uint8), torch.full((1, 2, 32, 32), 128, dtype=torch.uint8)
+    )
+    assert sum(p.numel() for p in FaceNet().parameters()) < 0.65e6
+    for m in maps:
+        assert abs(m[:, 0].mean().item() + 4.6) < 0.5
+        assert abs(m[:, 1:5].mean().item() - 0.5) < 0.5
