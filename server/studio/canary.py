@@ -41,7 +41,9 @@ def known_face() -> tuple[Frame, np.ndarray]:
         return Path(1.0, ((0.0, value),))
 
     nothing = still(0.0)
-    motion = Motion(still(0.5), still(0.4), still(0.3), nothing, nothing, nothing, nothing, (nothing,) * 4, nothing)
+    motion = Motion(
+        still(0.5), still(0.4), still(0.3), nothing, nothing, nothing, nothing, (nothing,) * 4, nothing, phase=1.0
+    )
     look = random_look(np.random.default_rng(1), masked=False)
     wall = np.full((HEIGHT, WIDTH, 3), WALL_BGR, np.uint8)
     stage = Stage(wall, (), (), 1.0, (0.75, 0.75, 0.75), (0.4, 0.4, 0.4), (0.0, 0.0, 0.0), 0.0, 0.0)

@@ -198,11 +198,9 @@ class LiveFeed:
         return self._renderer
 
     def _miss_track(self) -> None:
-        """The person this fancam follows is not there: the last picture stays, and after a second the feed ends."""
+        """The person this fancam follows is not there: the last picture stays for a moment, then the feed ends."""
         if time.monotonic_ns() - self._alive_ns > GONE_NS:
             self._on_gone(self, "the track has ended")
-        else:
-            self._slate_due_ns = time.monotonic_ns() + HOLD_NS
 
     def _show_slate(self) -> None:
         now_ns = time.monotonic_ns()

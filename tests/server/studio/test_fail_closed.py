@@ -1,0 +1,184 @@
+"""What viewers see when something is wrong: the last safe picture, then a slate that says why; never the source."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from server.link import Flag, Kind
+import itertools
+
+
+def is_slate(message):
+    return bool(message.flags & Flag.IS_SLATE)
+
+
+def is_picture(message):
+    return not is_slate(message)
+
+
+def never_the_source(bench, door, feed):
+    """Decode all that ever was sent to a viewer of the feed and compare its faces with the source's."""
+    units = door.seen(Kind.ENCODED, feed)
+    worst = 0.0
+    for unit, frame in zip(units, bench.decoded(units), strict=True):
+        if (frame.width, frame.height) == (bench.clip.width, bench.clip.height):
+            worst = max(worst, bench.likeness(bench.clip, frame))
+        else:
+            assert is_slate(unit)
+    assert worst < 0.4
+
+
+def test_a_detector_that_raises_leads_to_the_slate_and_back(bench):
+    broken = threading.Event()
+
+    def fault():
+        if broken.is_set():
+            raise RuntimeError("out of luck")
+
+    door = bench.start(lambda: bench.detector(fault=fault))
+    door.open_stream(1)
+    door.open_feed(10)
+    bench.publish(door)
+    door.wait(Kind.ENCODED, 10, count=15, where=is_picture)
+    mark, broken_ns = len(door.messages), time.monotonic_ns()
+    broken.set()
+    slates = door.wait(Kind.ENCODED, 10, start=mark, count=5, where=is_slate)
+    last = [m for m in door.seen(Kind.ENCODED, 10) if is_picture(m)][-1]
+    assert last.arrival_ns < broken_ns + 200e6, "frames that were not analysed were shown"
+    assert 300e6 < slates[0].arrival_ns - last.arrival_ns < 1500e6, "the last safe picture stays for half a second"
+    assert slates[0].flags & Flag.KEY
+    pace = [b.rtp_time - a.rtp_time for a, b in itertools.pairwise(slates)]
+    assert all(9_000 < ticks < 54_000 for ticks in pace), "about five a second, by the clock"
+    mark = door.mark()
+    broken.clear()
+    back = door.wait(Kind.ENCODED, 10, start=mark, count=5, where=is_picture)
+    assert back[0].flags & Flag.KEY, "nothing of the time before may be referred to"
+    times = [m.rtp_time for m in door.seen(Kind.ENCODED, 10)]
+    assert times == sorted(set(times))
+    never_the_source(bench, door, 10)
+    stats = [m.json()["detector"]["counts"].get("failed", 0) for m in door.wait(Kind.STATS)]
+    assert sum(stats) > 5
+
+
+def test_a_detector_that_hangs_is_replaced(bench):
+    hangs = threading.Event()
+    release = threading.Event()
+
+    def fault():
+        if hangs.is_set():
+            release.wait(60)
+
+    door = bench.start(lambda: bench.detector(fault=fault))
+    door.open_stream(1)
+    door.open_feed(10)
+    bench.publish(door)
+    try:
+        door.wait(Kind.ENCODED, 10, count=15, where=is_picture)
+        mark = len(door.messages)
+        hangs.set()
+        door.wait(Kind.ENCODED, 10, start=mark, where=is_slate)
+        start = len(door.messages)
+        door.wait(Kind.STATS, start=start, where=lambda m: m.json()["detector"]["counts"].get("hung"))
+        hangs.clear()
+        door.wait(Kind.ENCODED, 10, start=len(door.messages), count=10, where=is_picture)
+        assert len(bench.detectors) >= 2
+        shown = len(door.seen(Kind.ENCODED, 10))
+        release.set()  # what the abandoned thread now returns must go nowhere
+        door.wait(Kind.ENCODED, 10, count=shown + 20)
+        times = [m.rtp_time for m in door.seen(Kind.ENCODED, 10)]
+        assert times == sorted(set(times))
+        never_the_source(bench, door, 10)
+        assert not bench.fatal
+    finally:
+        release.set()
+
+
+def test_a_detector_that_hangs_time_and_again_ends_the_studio(bench):
+    release = threading.Event()
+    door = bench.start(lambda: bench.detector(fault=lambda: release.wait(60)))
+    door.open_stream(1)
+    door.open_feed(10)
+    bench.publish(door)
+    try:
+        until = time.monotonic() + 20
+        while not bench.fatal and time.monotonic() < until:
+            door.wait(Kind.STATS, start=len(door.messages))
+        assert bench.fatal
+        assert all(is_slate(m) for m in door.wait(Kind.ENCODED, 10))
+    finally:
+        release.set()
+
+
+def test_before_the_detector_is_warm_there_is_the_slate_and_no_ready(bench):
+    cold = bench.detector()
+    cold.warm.clear()
+    door = bench.start(lambda: cold, ready=False)
+    door.open_stream(1)
+    door.open_feed(10)
+    bench.publish(door)
+    units = door.wait(Kind.ENCODED, 10, count=5)
+    assert all(is_slate(m) for m in units)
+    assert not door.seen(Kind.READY)
+    assert cold.calls == 0
+    cold.warm.set()
+    door.wait(Kind.READY)
+    door.wait(Kind.ENCODED, 10, count=5, where=is_picture)
+    never_the_source(bench, door, 10)
+
+
+def test_a_detector_that_does_not_find_the_known_face_is_not_trusted(bench):
+    good = threading.Event()
+    door = bench.start(canary=lambda detector: good.is_set(), ready=False)
+    door.open_stream(1)
+    door.open_feed(10)
+    bench.publish(door)
+    assert all(is_slate(m) for m in door.wait(Kind.ENCODED, 10, count=5))
+    assert not door.seen(Kind.READY)
+    good.set()
+    door.wait(Kind.READY)
+    door.wait(Kind.ENCODED, 10, count=5, where=is_picture)
+
+
+@pytest.mark.parametrize("name", ["redacted", "overlay", "raw", "fancam/1"])
+def test_panic_covers_the_whole_picture_within_one_frame(bench, name):
+    door = bench.start()
+    door.open_stream(1)
+    bench.publish(door)
+    door.wait(Kind.TRACKS, 1, where=lambda m: m.json()["tracks"])
+    door.open_feed(10, name)
+    door.wait(Kind.ENCODED, 10, count=10, where=is_picture)
+    door.send(Kind.POLICY, 1, {"panic": True})
+    mark = door.mark()
+    covered = door.wait(Kind.ENCODED, 10, start=mark, count=6)
+    assert sum(is_picture(m) for m in covered) <= 1, "only what was on its way already"
+    first = next(m for m in door.seen(Kind.ENCODED, 10) if is_slate(m) and m.arrival_ns > covered[0].arrival_ns - 1e9)
+    assert first.flags & Flag.KEY
+    assert not door.seen(Kind.META, 1, mark + 20)
+    door.send(Kind.POLICY, 1, {"panic": False})
+    mark = door.mark()
+    (back, *_) = door.wait(Kind.ENCODED, 10, start=mark, where=is_picture)
+    assert back.flags & Flag.KEY
+    frames = bench.decoded(door.seen(Kind.ENCODED, 10))
+    shown = [f for f, m in zip(frames, door.seen(Kind.ENCODED, 10), strict=False) if m in covered and is_slate(m)]
+    assert shown
+    assert all(f.y.std() < 30 for f in shown), "a plain card with a line of text"
+
+
+def test_a_publisher_that_falls_silent_leads_to_the_slate(bench):
+    door = bench.start()
+    door.open_stream(1)
+    door.open_feed(10)
+    publisher = bench.publish(door)
+    door.wait(Kind.ENCODED, 10, count=10, where=is_picture)
+    publisher.stop()
+    mark = len(door.messages)
+    door.wait(Kind.ENCODED, 10, start=mark, count=3, where=is_slate)
+    bench.publish(door, first=300)  # somebody else, with other times, from a key frame on
+    door.wait(Kind.ENCODED, 10, start=mark, count=10, where=is_picture)
+    units = door.seen(Kind.ENCODED, 10)
+    steps = [b.rtp_time - a.rtp_time for a, b in itertools.pairwise(units)]
+    assert all(0 < step < 90_000 for step in steps), "time goes on for the viewer"
+    assert len(bench.decoded(units)) == len(units)
