@@ -1,0 +1,109 @@
+"""Does the tracker keep the people of the drawn scene apart? IDF1 of its tracks, from exact boxes with noise or from the
+detector's own.
+
+    python -m benchmarks.track_scene
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from engines.frame import Detections, Frame, Tracks
+from engines.scene.demo import demo_scene
+from engines.scene.scene import Scene
+from engines.scene.truth import Face
+from engines.track.associate import overlaps
+from engines.track.tracker import Tracker
+
+Named = tuple[Sequence[int], np.ndarray]
+"""Ids and boxes (n, 4) xyxy of one frame."""
+
+
+def idf1(truth: Sequence[Named], output: Sequence[Named], least_iou: float = 0.5) -> float:
+    """2 IDTP / (true boxes + given boxes), under the best one-to-one pairing of true and given ids.
+
+    Ristani et al., Performance Measures and a Data Set for Multi-Target, Multi-Camera Tracking, 2016.
+    """
+    together: Counter[tuple[int, int]] = Counter()
+    for (true_ids, true_boxes), (ids, boxes) in zip(truth, output, strict=True):
+        if len(true_ids) and len(ids):
+            near = overlaps(np.asarray(true_boxes, float), np.asarray(boxes, float)) >= least_iou
+            together.update((true_ids[i], ids[j]) for i, j in zip(*np.nonzero(near), strict=True))
+    if not together:
+        return 0.0
+    true_names, names = (sorted({pair[k] for pair in together}) for k in (0, 1))
+    shared = np.array([[together[true, name] for name in names] for true in true_names])
+    rows, columns = linear_sum_assignment(shared, maximize=True)
+    total = sum(len(ids) for ids, _ in truth) + sum(len(ids) for ids, _ in output)
+    return 2 * int(shared[rows, columns].sum()) / total
+
+
+def judged(faces: list[Face], tracks: Tracks) -> tuple[Named, Named]:
+    """The truth and the tracks of a frame: measured, confirmed, and not on a face that the truth says to ignore."""
+    counted, ignored = [face for face in faces if not face.ignore], [face for face in faces if face.ignore]
+    shown = tracks.measured & tracks.confirmed
+    if ignored:
+        near = overlaps(tracks.boxes.astype(float), np.array([face.xyxy_px for face in ignored]))
+        shown &= near.max(axis=1) < 0.5
+    truth = [face.id for face in counted], np.array([face.xyxy_px for face in counted]).reshape(-1, 4)
+    return truth, (tracks.ids[shown].tolist(), tracks.boxes[shown])
+
+
+def noisy_detections(faces: list[Face], rtp_time: int, scene: Scene, random: np.random.Generator) -> Detections:
+    """What a detector of middling skill makes of the truth: 4 % of noise, misses, scores by how much is seen."""
+    seen = [face for face in faces if face.visible > 0.2 and abs(face.yaw_deg) < 90 and random.random() > 0.03]
+    boxes = np.array([face.xyxy_px for face in seen], np.float32).reshape(-1, 4)
+    boxes += (random.normal(0, 0.04, boxes.shape) * (boxes[:, 3:] - boxes[:, 1:2])).astype(np.float32)
+    scores = np.clip([0.35 + 0.55 * face.visible + random.normal(0, 0.1) for face in seen], 0.05, 0.98)
+    return Detections(
+        boxes, scores.astype(np.float32), np.zeros(len(seen), np.int32), np.full((len(seen), 5, 2), np.nan, np.float32),
+        rtp_time, scene.width, scene.height, True,
+    )  # fmt: skip
+
+
+def scene_idf1(fps: int = 30, every: int = 1, seed: int = 0) -> float:
+    """IDF1 on the demo scene's one round, from noisy truth; `every` drops frames as an overloaded server does."""
+    scene, random, tracker = demo_scene(), np.random.default_rng(seed), Tracker()
+    pairs = []
+    for n in range(0, round(scene.loop_s * fps), every):
+        faces = scene.truth(n / fps)
+        tracks = tracker.step(noisy_detections(faces, n * 90_000 // fps, scene, random), n / fps)
+        pairs.append(judged(faces, tracks))
+    return idf1([truth for truth, _ in pairs], [given for _, given in pairs])
+
+
+def detected_idf1(detect: Callable[[Frame], Detections], fps: int = 30) -> tuple[float, float]:
+    """IDF1 on the demo scene drawn and searched frame by frame, and the tracker's median µs a frame."""
+    scene, tracker, pairs, took = demo_scene(), Tracker(), [], []
+    for frame, faces in drawn(scene, fps):
+        detections = detect(frame)
+        started = time.perf_counter()
+        tracks = tracker.step(detections, frame.rtp_time / 90_000)
+        took.append(time.perf_counter() - started)
+        pairs.append(judged(faces, tracks))
+    return idf1([truth for truth, _ in pairs], [given for _, given in pairs]), float(np.median(took)) * 1e6
+
+
+def drawn(scene: Scene, fps: int) -> Iterator[tuple[Frame, list[Face]]]:
+    for n in range(round(scene.loop_s * fps)):
+        (y, u, v), faces = scene.render(n / fps)
+        yield Frame(y, u, v, n * 90_000 // fps, 0), faces
+
+
+def main() -> None:
+    from engines.detect.detector import open_detector
+
+    for every in (1, 2, 3):
+        print(f"noisy truth, every {every}: IDF1 {scene_idf1(every=every):.3f}", flush=True)
+    detector = open_detector(long_side=640)
+    score, took_us = detected_idf1(lambda frame: detector.detect([frame])[0])
+    print(f"detector {detector.describe()}: IDF1 {score:.3f}, tracker {took_us:.0f} µs a frame")
+
+
+if __name__ == "__main__":
+    main()

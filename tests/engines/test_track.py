@@ -1,0 +1,214 @@
+"""The tracker keeps people apart and together: crossings, occlusions, dropped frames, cuts and nonsense."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from benchmarks.track_scene import idf1, scene_idf1
+from engines.frame import Detections, Tracks
+from engines.track.cuts import CutDetector
+from engines.track.tracker import BIRTH_SCORE, Tracker
+from tests.engines.made import found, noise_frame
+
+FPS = 30
+
+
+def face(x: float, y: float = 120, height: float = 60) -> list[float]:
+    return [x - height * 0.4, y - height / 2, x + height * 0.4, y + height / 2]
+
+
+def reported(tracks: Tracks) -> tuple[list[int], np.ndarray]:
+    shown = tracks.measured & tracks.confirmed
+    return tracks.ids[shown].tolist(), tracks.boxes[shown]
+
+
+def follow(
+    people: list[Callable[[float], list[float] | None]],
+    seconds: float,
+    *,
+    every: int = 1,
+    seed: int = 0,
+    miss: float = 0.0,
+) -> float:
+    """IDF1 over `seconds` of people who walk as given, each box with 4 % of noise, some missed."""
+    random, tracker = np.random.default_rng(seed), Tracker()
+    truth, output = [], []
+    for n in range(0, round(seconds * FPS), every):
+        boxes = {i: box for i, walk in enumerate(people) if (box := walk(n / FPS)) is not None}
+        seen = [box for box in boxes.values() if random.random() >= miss]
+        noisy = np.array(seen, float).reshape(-1, 4)
+        noisy += random.normal(0, 0.04, noisy.shape) * (noisy[:, 3:] - noisy[:, 1:2])
+        tracks = tracker.step(found(noisy, random.uniform(0.6, 0.95, len(seen))), n / FPS)
+        truth.append((list(boxes), np.array(list(boxes.values())).reshape(-1, 4)))
+        output.append(reported(tracks))
+    return idf1(truth, output)
+
+
+@pytest.mark.parametrize("every", [1, 2, 3])
+@pytest.mark.parametrize("seed", range(3))
+def test_three_crossings_and_half_a_second_of_occlusion(every: int, seed: int) -> None:
+    def walker(t: float) -> list[float]:  # over and back and over again, behind everybody
+        return face(160 + 120 * np.sin(t * 0.9), 122, 50)
+
+    def hidden(walk: Callable[[float], list[float]], by: list[Callable[[float], list[float]]]) -> Callable:
+        def seen(t: float) -> list[float] | None:
+            x = walk(t)[0]
+            return None if any(abs(x - other(t)[0]) < 22 for other in by) else walk(t)
+
+        return seen
+
+    standing = [
+        lambda t: face(60 + 8 * np.sin(t)),
+        lambda t: face(160, 110, 64),
+        lambda t: face(265 + 5 * np.sin(2 * t)),
+    ]
+    assert follow([*standing, hidden(walker, standing)], 10, every=every, seed=seed) >= 0.95
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_half_a_second_behind_someone_keeps_the_id(seed: int) -> None:
+    def walk(t: float) -> list[float] | None:
+        return None if 2.0 <= t < 2.5 else face(40 + 60 * t)
+
+    assert follow([walk, lambda t: face(178, 118, 70)], 4, seed=seed) >= 0.95
+
+
+def test_missed_frames_cost_no_id() -> None:
+    best = 2 * 0.8 / 1.8  # a fifth of the boxes cannot be reported
+    assert follow([lambda t: face(60 + 40 * t), lambda t: face(250 - 30 * t, 180)], 4, miss=0.2) > best - 0.05
+
+
+@pytest.mark.parametrize("every", [1, 3])
+def test_the_drawn_scene_keeps_its_people(every: int) -> None:
+    assert scene_idf1(fps=15, every=every) >= 0.95
+
+
+def test_a_stranger_to_the_stream_is_confirmed_by_the_third_look_and_at_once_at_the_start() -> None:
+    tracker = Tracker()
+    assert tracker.step(found([face(60)]), 0.0).confirmed.tolist() == [True]
+    confirmed = []
+    for n in range(30, 34):
+        tracks = tracker.step(found([face(60), face(200)]), n / FPS)
+        confirmed.append(bool(tracks.confirmed[tracks.ids == 2][0]))
+    assert confirmed == [False, False, True, True]
+
+
+def test_low_scores_continue_a_track_but_never_start_one() -> None:
+    tracker = Tracker()
+    for n in range(10):
+        assert len(tracker.step(found([face(100)], BIRTH_SCORE - 0.1), n / FPS)) == 0
+    tracker.step(found([face(100)], 0.9), 10 / FPS)
+    for n in range(11, 60):
+        tracks = tracker.step(found([face(100 + n)], 0.15), n / FPS)
+        assert tracks.measured.tolist() == [True]
+    assert tracks.ids.tolist() == [1]
+
+
+def test_a_lost_face_is_predicted_for_seconds_and_then_forgotten_and_its_id_with_it() -> None:
+    tracker = Tracker()
+    for n in range(30):
+        tracker.step(found([face(100 + 2 * n)]), n / FPS)
+    lost = tracker.step(found([]), 30 / FPS + 1)
+    assert lost.ids.tolist() == [1]
+    assert not lost.measured[0]
+    assert lost.unseen_s[0] == pytest.approx(1 + 1 / FPS, abs=1e-3)
+    assert lost.boxes[0, 0] > face(100 + 58)[0]
+    assert len(tracker.step(found([]), 10.0)) == 0
+    assert tracker.step(found([face(160)]), 10.1).ids.tolist() == [2]
+
+
+def test_a_face_seen_once_is_kept_for_a_second_so_that_it_can_be_covered() -> None:
+    tracker = Tracker()
+    tracker.step(found([face(60)]), 0.0)
+    tracker.step(found([face(60), face(200)]), 1.0)
+    assert 2 in tracker.step(found([face(60)]), 1.9).ids
+    assert 2 not in tracker.step(found([face(60)]), 2.1).ids
+
+
+def test_looking_ahead_does_not_move_the_tracker() -> None:
+    tracker = Tracker()
+    for n in range(30):
+        now = tracker.step(found([face(60 + 3 * n)]), n / FPS)
+    ahead = tracker.predict(30 / FPS + 0.1)
+    assert ahead.boxes[0, 0] > now.boxes[0, 0] + 3
+    assert not ahead.measured.any()
+    again = tracker.predict(29 / FPS)
+    np.testing.assert_array_equal(again.boxes, now.boxes)
+
+
+def test_after_a_cut_only_what_is_seen_lives_on() -> None:
+    tracker = Tracker()
+    for n in range(10):
+        tracker.step(found([face(60), face(200)]), n / FPS)
+    tracks = tracker.step(found([face(60), face(130)]), 10 / FPS, cut=True)
+    assert tracks.ids.tolist() == [1, 3]
+    assert tracks.confirmed.all()
+    tracker.forget()
+    assert tracker.step(found([face(60)]), 11 / FPS).ids.tolist() == [4]
+
+
+def test_every_track_tells_the_detection_it_took() -> None:
+    tracker = Tracker()
+    boxes = [face(60), [np.nan] * 4, face(200), face(120, 200)]
+    tracks = tracker.step(found(boxes), 0.0)
+    assert sorted(tracks.detection.tolist()) == [0, 2, 3]
+    for box, index in zip(tracks.boxes, tracks.detection, strict=True):
+        np.testing.assert_allclose(box, boxes[index], atol=1e-3)
+
+
+anything = st.one_of(
+    st.floats(width=32), st.sampled_from([0.0, 100.0, 160.0, 1e30]), st.floats(0, 320, width=32)
+)  # NaN and infinities included
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 6).flatmap(lambda n: arrays(np.float32, (n, 5), elements=anything)),
+            st.sampled_from([0.0, 1 / 30, 0.1, -1.0, 20.0, float("nan"), float("inf")]),
+        ),
+        max_size=20,
+    )
+)
+def test_nonsense_leaves_a_finite_state_and_new_ids(frames: list[tuple[np.ndarray, float]]) -> None:
+    tracker, now, born = Tracker(), 0.0, 0
+    alive: set[int] = set()
+    for n, (rows, step) in enumerate([*frames, (np.array([[10, 10, 50, 60, 0.9]]), 0.1)]):
+        now = now + step if np.isfinite(step) else now
+        detections = found(rows[:, :4], rows[:, 4])
+        tracks = tracker.step(detections, now if np.isfinite(step) else step)
+        for values in (tracks.boxes, tracks.velocity, tracks.spread, tracks.scores, tracks.unseen_s):
+            assert np.isfinite(values).all(), n
+        assert (tracks.boxes[:, 2:] > tracks.boxes[:, :2]).all()
+        assert (tracks.unseen_s >= 0).all()
+        ids = tracks.ids.tolist()
+        assert len(set(ids)) == len(ids)
+        assert all(ident > born for ident in set(ids) - alive)
+        born, alive = max([born, *ids]), set(ids)
+
+
+def test_a_cut_is_a_new_picture_and_not_motion_or_a_new_light() -> None:
+    cuts = CutDetector()
+    one, other = noise_frame(seed=1).y, noise_frame(seed=2).y
+    assert cuts.step(one)
+    for n in range(40):
+        dimmed = (one * (1 - 0.004 * n)).astype(np.uint8)
+        assert not cuts.step(dimmed)
+    assert cuts.step(other)
+    assert not cuts.step(other)
+    assert cuts.step(other[:100, :200])
+
+
+def test_a_crowd_is_as_good_as_nothing_to_wait_for() -> None:
+    detections: Detections = found([face(30 + 25 * i, 60 * j, 20) for i in range(10) for j in range(4)])
+    tracker = Tracker()
+    for n in range(5):
+        tracks = tracker.step(detections, n / FPS)
+    assert tracks.ids.tolist() == list(range(1, 41))
