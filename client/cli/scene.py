@@ -21,11 +21,15 @@ if TYPE_CHECKING:
 def command(
     out: Annotated[Path, typer.Option(help="The video to write (MP4, H.264).")] = Path("scene.mp4"),
     truth: Annotated[Path | None, typer.Option(help="Where every face is: one JSON line a frame.")] = None,
-    seconds: Annotated[float, typer.Option(min=0.1, help="Length; the scene repeats every 20 s without a seam.")] = 20.0,
+    seconds: Annotated[
+        float, typer.Option(min=0.1, help="Length; the scene repeats every 20 s without a seam.")
+    ] = 20.0,
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in pixels, both even.")] = "640x480",
     fps: Annotated[int, typer.Option(min=1, max=120, help="Frames a second.")] = 30,
     seed: Annotated[int, typer.Option(min=0, help="0 is the default cast; another number dresses another one.")] = 0,
-    marker: Annotated[bool, typer.Option("--marker", help="Draw the frame's number into the picture, to be read by programs.")] = False,
+    marker: Annotated[
+        bool, typer.Option("--marker", help="Draw the frame's number into the picture, to be read by programs.")
+    ] = False,
     audio: Annotated[bool, typer.Option("--audio", help="Add a sound track with a beep every second.")] = False,
 ) -> None:
     width, height = parse_size(size)
@@ -36,10 +40,14 @@ def command(
     from engines.scene.write import write_scene
 
     started = time.monotonic()
-    with progress("frames") as tick:
-        count = write_scene(
-            out, truth, scene=demo_scene(width, height, seed), seconds=seconds, fps=fps, marker=marker, audio=audio, progress=tick
-        )
+    scene = demo_scene(width, height, seed)
+    try:
+        with progress("frames") as tick:
+            count = write_scene(
+                out, truth, scene=scene, seconds=seconds, fps=fps, marker=marker, audio=audio, progress=tick
+            )
+    except OSError as error:
+        raise Failure(f"cannot write {out}: {error.strerror or error}") from error
     print(f"{out}: {count} frames of {width}x{height} at {fps} fps in {time.monotonic() - started:.1f} s")
     if truth is not None:
         print(f"{truth}: the truth of every frame")

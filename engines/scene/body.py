@@ -141,7 +141,7 @@ def blend(frame: np.ndarray, window: tuple[slice, slice], colour: np.ndarray, al
     frame[window] = cv2.blendLinear(frame[window], cv2.convertScaleAbs(colour), 1 - alpha, alpha)
 
 
-def _lit(nx: np.ndarray, ny: np.ndarray, light: Light, colour: Colour | tuple = (1.0, 1.0, 1.0)) -> np.ndarray:
+def _lit(nx: np.ndarray, ny: np.ndarray, light: Light, colour: Colour = (1.0, 1.0, 1.0)) -> np.ndarray:
     """(h, w, 3) float32: a colour on a round shape whose normal is (nx, ny, sqrt(rest))."""
     nz = np.sqrt(np.maximum(1 - nx * nx - ny * ny, 0))
     d = np.array(light.direction, np.float32)
@@ -177,7 +177,8 @@ def _draw_limb(frame: np.ndarray, limb: Limb, pose: Pose, light: Light) -> None:
 def _draw_torso(frame: np.ndarray, torso: Torso, look: Look, pose: Pose, light: Light) -> None:
     k = pose.k
     wide = max(torso.half) + max(abs(c) for c in torso.centre)
-    window = _window(frame, pose.x_px - wide * k - 1, pose.y_px + torso.y[0] * k - 1, pose.x_px + wide * k + 1, pose.y_px + torso.y[-1] * k + 1)
+    top, bottom = pose.y_px + torso.y[0] * k, pose.y_px + torso.y[-1] * k
+    window = _window(frame, pose.x_px - wide * k - 1, top - 1, pose.x_px + wide * k + 1, bottom + 1)
     if window is None:
         return
     y_mm = (np.arange(window[0].start, window[0].stop) + 0.5 - pose.y_px) / k
@@ -193,22 +194,21 @@ def _draw_torso(frame: np.ndarray, torso: Torso, look: Look, pose: Pose, light: 
 
 
 def _cloth(look: Look, pose: Pose, y_mm: np.ndarray, across: np.ndarray) -> np.ndarray:
-    """(h, w, 3) float32 colour of the torso by its pattern, which turns with the body."""
+    """(h, w, 3) float32 colour of the torso by its pattern, which turns with the body; rows y_mm (h, 1)."""
     table = np.arcsin(np.linspace(-1, 1, 256)) - pose.body_yaw
     table = ((table + math.pi) % (2 * math.pi) - math.pi).astype(np.float32)
-    around = table[np.round(across * np.float32(127.5) + np.float32(127.5)).astype(np.uint8)]
-    legs = np.broadcast_to(y_mm > 660 * look.height, across.shape)
-    trim = ~legs
+    place = (across * np.float32(127.5) + np.float32(128)).astype(np.uint8)
+    legs = y_mm > 660 * look.height
     if look.top == "stripes":
-        trim = trim & ((y_mm // 45) % 2 < 1)
+        trim = (y_mm // 45) % 2 < 1
     elif look.top == "jacket":
-        trim = trim & (np.abs(around) < np.float32(0.28))
+        trim = (np.abs(table) < 0.28)[place]
     elif look.top == "panel":
-        trim = trim & (y_mm > 330) & (y_mm < 450)
+        trim = (y_mm > 330) & (y_mm < 450)
     elif look.top == "dots":
-        trim = trim & (np.cos(around * 12) + np.cos(y_mm * np.float32(2 * math.pi / 80)) > np.float32(1.2))
+        trim = np.cos(table * 12)[place] + np.cos(y_mm * np.float32(2 * math.pi / 80)) > np.float32(1.2)
     else:
         trim = np.zeros_like(legs)
     colours = np.array([look.top_colour, look.trim_colour, look.legs_colour], np.float32)
-    folds = 1 + np.float32(0.05) * np.sin(around * 9 + y_mm * np.float32(0.021)) * np.sin(y_mm * np.float32(0.013) + 1)
-    return colours[trim + 2 * legs.astype(np.uint8)] * folds[..., None]
+    folds = 1 + (np.float32(0.05) * np.sin(table * 9))[place] * np.sin(y_mm * np.float32(0.013) + 1)
+    return colours[np.where(legs, 2, trim)] * folds[..., None]

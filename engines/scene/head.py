@@ -16,7 +16,7 @@ import numpy as np
 
 from engines.scene import paint
 from engines.scene.looks import Look
-from engines.scene.paint import ROUND_MM, TALL_MM, TOP_MM
+from engines.scene.paint import ROUND_MM, TOP_MM
 
 Angles = tuple[float, float, float]
 "Yaw, pitch, roll in radians."
@@ -46,6 +46,16 @@ class Light:
     rim: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
+_PUFF = {
+    "afro": ((42, 36, 22), -18.0),
+    "curls": ((22, 18, 14), -8.0),
+    "fringe": ((10, 10, 11), -3.0),
+    "bob": ((14, 9, 9), -3.0),
+    "long": ((12, 9, 9), -3.0),
+}
+"How far hair stands off the head, and how much higher its middle lies, mm."
+
+
 @lru_cache(maxsize=256)
 def parts(look: Look) -> tuple[Ellipsoid, ...]:
     """Skin first (blended smoothly in this order), then hair and hat."""
@@ -54,7 +64,7 @@ def parts(look: Look) -> tuple[Ellipsoid, ...]:
         Ellipsoid((0, -26, -16), (75 * w, 90, 96)),
         Ellipsoid((0, 18, 8), (66 * w, 92, 80)),
         Ellipsoid((0, 74, 34), (44 * w * j, 38, 48)),
-        Ellipsoid((0, 124, -22), (44 * look.build**0.5, 90, 46)),
+        Ellipsoid((0, 116, -22), (44 * look.build**0.5, 80, 46)),
         Ellipsoid((-30 * w, 30, 50), (28, 30, 29)),
         Ellipsoid((30 * w, 30, 50), (28, 30, 29)),
         Ellipsoid((0, -20, 60), (50 * w, 13, 30)),
@@ -70,10 +80,7 @@ def parts(look: Look) -> tuple[Ellipsoid, ...]:
     hair: list[Ellipsoid] = []
     style = look.style
     if style not in ("bald", "buzz"):
-        puff = {"afro": (42, 36, 22), "curls": (22, 18, 14), "fringe": (10, 10, 11), "bob": (14, 9, 9), "long": (12, 9, 9)}.get(style, (8, 9, 8))
-        lift = {"afro": -18.0, "curls": -8.0}.get(style, -3.0)
-        if look.hat != "none":
-            puff, lift = (6, 4, 5), -2.0
+        puff, lift = _PUFF.get(style, ((8, 9, 8), -3.0)) if look.hat == "none" else ((6, 4, 5), -2.0)
         hair.append(Ellipsoid((0, -27 + lift, -18), (76 * w + puff[0], 91 + puff[1], 96 + puff[2]), HAIR, shell=True))
     if style == "bob":
         hair.append(Ellipsoid((0, 28, -34), (90 * w, 78, 70), HAIR))
@@ -88,16 +95,19 @@ def parts(look: Look) -> tuple[Ellipsoid, ...]:
     elif look.hat == "cap":
         hair += [Ellipsoid((0, -34, -18), (83 * w, 92, 102), HAT, below=-48), Ellipsoid((0, -54, 74), (60, 7, 66), HAT)]
     elif look.hat == "brim":
-        hair += [Ellipsoid((0, -40, -18), (80 * w, 96, 98), HAT, below=-50), Ellipsoid((0, -54, -14), (138, 9, 146), HAT)]
+        hair += [
+            Ellipsoid((0, -40, -18), (80 * w, 96, 98), HAT, below=-50),
+            Ellipsoid((0, -54, -14), (138, 9, 146), HAT),
+        ]
     return tuple(skin + hair)
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=96)
 def _maps(look: Look, level: float, lids: str, mouth: str) -> np.ndarray:
     return paint.face_map(look, level, lids, mouth)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=48)
 def _hair_maps(look: Look, level: float) -> tuple[np.ndarray, np.ndarray]:
     return paint.hair_map(look, level)
 
@@ -110,7 +120,14 @@ def _level(px_per_mm: float) -> float:
 def rotation_of(angles: Angles) -> np.ndarray:
     """(3, 3) float64 from head to camera for (yaw, pitch, roll) in radians."""
     yaw, pitch, roll = angles
-    cy, sy, cp, sp, cr, sr = math.cos(yaw), math.sin(yaw), math.cos(pitch), math.sin(pitch), math.cos(roll), math.sin(roll)
+    cy, sy, cp, sp, cr, sr = (
+        math.cos(yaw),
+        math.sin(yaw),
+        math.cos(pitch),
+        math.sin(pitch),
+        math.cos(roll),
+        math.sin(roll),
+    )
     turn = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
     nod = np.array([[1, 0, 0], [0, cp, sp], [0, -sp, cp]])
     tilt = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
@@ -176,10 +193,14 @@ def render(look: Look, angles: Angles, px_per_mm: float, at: tuple[float, float]
             there = _look_up(_hair_maps(look, level)[1], level, *_to_head(back, x, y, z))
             edge = edge * (there.astype(np.float32) / 255)
         elif part.below is not None:
-            edge = edge * np.clip((np.float32(part.below) - _to_head(back, x, y, z)[1]) * np.float32(k) + np.float32(0.5), 0, 1)
+            edge = edge * np.clip(
+                (np.float32(part.below) - _to_head(back, x, y, z)[1]) * np.float32(k) + np.float32(0.5), 0, 1
+            )
         window = (slice(y0, y1), slice(x0, x1))
         if part.kind == SKIN:
-            surface.flow(window, np.where(free > 0, z, _FAR), normal, edge, np.float32(min(14.0, 0.4 * min(part.radii))))
+            surface.flow(
+                window, np.where(free > 0, z, _FAR), normal, edge, np.float32(min(14.0, 0.4 * min(part.radii)))
+            )
         else:
             surface.cover(window, z, normal, edge, part.kind, 6.0 if part.shell else 0.0)
     colour = _colour(look, level, lids, mouth, surface.kind, _to_head(back, xs, ys, surface.z))
@@ -214,7 +235,11 @@ class Surface:
 
 def _meet(head: Turned, i: int, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple]:
     """(room, z, unit normal) where the rays of columns x (1, w) and rows y (h, 1) meet part i; room < 0 outside its outline."""
-    m, (cx, cy, cz), (a, b, c) = head.form[i].astype(np.float32), head.centre[i].astype(np.float32), head.abc[i].astype(np.float32)
+    m, (cx, cy, cz), (a, b, c) = (
+        head.form[i].astype(np.float32),
+        head.centre[i].astype(np.float32),
+        head.abc[i].astype(np.float32),
+    )
     dx, dy = x - cx, y - cy
     free = 1 - (a * dx * dx + (2 * b * dx) * dy + c * dy * dy)
     dz = (np.sqrt(np.maximum(free, 0) * m[2, 2]) - (m[0, 2] * dx + m[1, 2] * dy)) / m[2, 2]
@@ -223,7 +248,9 @@ def _meet(head: Turned, i: int, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarra
     return free, dz + cz, tuple(v * shorten for v in n)
 
 
-def _to_head(back: np.ndarray, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _to_head(
+    back: np.ndarray, x: np.ndarray, y: np.ndarray, z: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     px, py, pz = (back[i, 0] * x + back[i, 1] * y + back[i, 2] * z for i in range(3))
     return px, py, pz
 
@@ -240,7 +267,9 @@ def _colour(look: Look, level: float, lids: str, mouth: str, kind: np.ndarray, p
     if (kind == HAIR).any():
         colour = np.where((kind == HAIR)[..., None], _look_up(_hair_maps(look, level)[0], level, *point), colour)
     if (kind == HAT).any():
-        ribs = 1 + 0.06 * np.sin(np.arctan2(point[0], point[2]) * 40) if look.hat == "beanie" else np.ones_like(point[0])
+        ribs = (
+            1 + 0.06 * np.sin(np.arctan2(point[0], point[2]) * 40) if look.hat == "beanie" else np.ones_like(point[0])
+        )
         hat = np.array(look.hat_colour, np.float32) * np.where(point[1] > -57, 0.8, 1)[..., None] * ribs[..., None]
         colour = np.where((kind == HAT)[..., None], hat, colour)
     return colour.astype(np.float32)

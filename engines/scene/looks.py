@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 Colour = tuple[float, float, float]
+T = TypeVar("T")
 
 SKINS: tuple[Colour, ...] = (
     (198, 215, 244), (170, 195, 234), (150, 180, 225), (130, 163, 215), (108, 145, 202),
@@ -67,7 +69,7 @@ class Look:
 def random_look(rng: np.random.Generator, masked: bool | None = None) -> Look:
     """Any look; `masked` None means one in five."""
 
-    def pick(options: tuple) -> object:
+    def pick(options: tuple[T, ...]) -> T:
         return options[int(rng.integers(len(options)))]
 
     def vivid() -> Colour:
@@ -88,20 +90,20 @@ def random_look(rng: np.random.Generator, masked: bool | None = None) -> Look:
     dark_hair = rng.random() < (0.85 if skin_index >= 5 else 0.4)
     hair = HAIRS[int(rng.integers(3))] if dark_hair else pick(HAIRS)
     hat = pick(HATS) if rng.random() < 0.25 else "none"
-    style = str(pick(STYLES))
+    style = pick(STYLES)
     if hat != "none" and style in ("afro", "bun", "curls"):
         style = "short"
     feminine = style in ("bob", "long", "bun", "pony") or rng.random() < 0.35
     red = rng.uniform(0, 1) if feminine else rng.uniform(0, 0.3)
     lips = (skin[0] * (0.62 - 0.2 * red), skin[1] * (0.60 - 0.28 * red), min(skin[2] * (0.84 + 0.06 * red), 235.0))
-    beard = str(pick(BEARDS)) if not feminine and rng.random() < 0.55 else "none"
+    beard = pick(BEARDS) if not feminine and rng.random() < 0.55 else "none"
     is_masked = bool(rng.random() < 0.2) if masked is None else masked
     masks: tuple[Colour, ...] = ((225, 205, 170), (240, 240, 240), (30, 30, 32), (200, 180, 230), (120, 90, 50))
     mask = pick(masks) if rng.random() < 0.8 else vivid()
     return Look(
-        skin=skin, hair=hair, iris=pick(IRISES), lips=lips, style=style, hat=str(hat), hat_colour=vivid(),
-        glasses=str(pick(GLASSES[1:])) if rng.random() < 0.28 else "none", beard=beard,
-        masked=is_masked, mask_colour=mask, top=str(pick(TOPS)), top_colour=vivid(), trim_colour=vivid(),
+        skin=skin, hair=hair, iris=pick(IRISES), lips=lips, style=style, hat=hat, hat_colour=vivid(),
+        glasses=pick(GLASSES[1:]) if rng.random() < 0.28 else "none", beard=beard,
+        masked=is_masked, mask_colour=mask, top=pick(TOPS), top_colour=vivid(), trim_colour=vivid(),
         legs_colour=vivid(), shoes_colour=vivid(), skirt=bool(feminine and rng.random() < 0.4),
         sleeves=float(rng.choice((0.15, 0.5, 1.0, 1.0))), width=float(rng.uniform(0.93, 1.08)),
         jaw=float(rng.uniform(0.82, 0.98) if feminine else rng.uniform(0.95, 1.18)),

@@ -29,7 +29,9 @@ def crc8(number: int) -> int:
 def _cell(i: int, width: int, height: int, inset: float) -> tuple[slice, slice]:
     x0, x1, y1 = i * width / CELLS, (i + 1) * width / CELLS, height * HEIGHT_PART
     dx, dy = inset * (x1 - x0), inset * y1
-    return slice(round(dy), max(round(y1 - dy), round(dy) + 1)), slice(round(x0 + dx), max(round(x1 - dx), round(x0 + dx) + 1))
+    return slice(round(dy), max(round(y1 - dy), round(dy) + 1)), slice(
+        round(x0 + dx), max(round(x1 - dx), round(x0 + dx) + 1)
+    )
 
 
 def draw_marker(planes: tuple[np.ndarray, np.ndarray, np.ndarray], number: int) -> None:

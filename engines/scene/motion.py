@@ -104,15 +104,23 @@ def random_motion(rng: np.random.Generator, loop_s: float, x: float, y: float, s
     """Wandering about one place; lively 0 stands, 1 dances and turns."""
 
     def path(value: float, amplitude: float, most_cycles: int) -> Path:
-        waves = tuple((float(amplitude * rng.uniform(0.3, 1) / n), int(rng.integers(1, most_cycles + 1)), float(rng.uniform(0, 6.28))) for n in (1, 2))
-        return Path(loop_s, ((0.0, value),), waves)
+        def wave(part: float) -> tuple[float, int, float]:
+            cycles, phase = int(rng.integers(1, most_cycles + 1)), float(rng.uniform(0, 2 * math.pi))
+            return float(part * amplitude * rng.uniform(0.3, 1)), cycles, phase
+
+        return Path(loop_s, ((0.0, value),), (wave(1.0), wave(0.5)))
 
     pick = rng.random()
     turn = 0.0 if pick < 0.7 else float(rng.normal(0, 0.7)) if pick < 0.9 else float(rng.uniform(-math.pi, math.pi))
     wide = float(rng.choice((0.15, 0.5, 1.0)))
     arms = tuple(
         path(float(v), 0.5 * lively, 8)
-        for v in (rng.choice((0.12, 0.3, 1.2, 2.3)), rng.uniform(0.1, 1.4), rng.choice((0.12, 0.3, 1.2, 2.3)), rng.uniform(0.1, 1.4))
+        for v in (
+            rng.choice((0.12, 0.3, 1.2, 2.3)),
+            rng.uniform(0.1, 1.4),
+            rng.choice((0.12, 0.3, 1.2, 2.3)),
+            rng.uniform(0.1, 1.4),
+        )
     )
     return Motion(
         x=path(x, 0.12 * lively, 3), y=path(y, 0.01 * lively, 3), size=path(size, 0.12 * size * lively, 2),

@@ -36,7 +36,14 @@ class Canvas:
         cv2.fillPoly(target, [self.points(xy)], colour, cv2.LINE_AA, _SHIFT)
 
     def ellipse(
-        self, x: float, y: float, rx: float, ry: float, colour: Colour, tilt: float = 0.0, picture: np.ndarray | None = None
+        self,
+        x: float,
+        y: float,
+        rx: float,
+        ry: float,
+        colour: Colour,
+        tilt: float = 0.0,
+        picture: np.ndarray | None = None,
     ) -> None:
         self.polygon(ellipse(x, y, rx, ry, tilt), colour, picture)
 
@@ -109,7 +116,18 @@ def hair_outline(look: Look) -> np.ndarray:
         inner = 80.0 if look.style == "afro" else 66.0
         side = [(inner - 6, -28), (inner, low), (104, low), (108, 48), (122, 95), (ROUND_MM / 2 + 5, 95)]
     else:  # the ears are free
-        side = [(75, -28), (84, 14), (100, 14), (110, -24), (134, -34), (158, -20), (164, 26), (152, 62), (160, 95), (ROUND_MM / 2 + 5, 95)]
+        side = [
+            (75, -28),
+            (84, 14),
+            (100, 14),
+            (110, -24),
+            (134, -34),
+            (158, -20),
+            (164, 26),
+            (152, 62),
+            (160, 95),
+            (ROUND_MM / 2 + 5, 95),
+        ]
     right = [(0, top - lean * 0.4), (32, top + lean * 0.3), (52, top + 14), *side]
     left = [(-26, top + lean), (-52, top + 18 + lean * 0.4), *((-x, y) for x, y in side)]
     edge = [(ROUND_MM / 2 + 5, TOP_MM - 5), (-ROUND_MM / 2 - 5, TOP_MM - 5)]
@@ -123,7 +141,7 @@ def strands(shape: tuple[int, int], k: float, seed: int, curly: bool) -> np.ndar
         noise = cv2.GaussianBlur(rng.standard_normal(shape).astype(np.float32), (0, 0), 3.0 * k)
     else:
         noise = cv2.GaussianBlur(rng.standard_normal(shape).astype(np.float32), (0, 0), sigmaX=0.9 * k, sigmaY=14 * k)
-    noise /= noise.std() + 1e-6
+    noise = noise / (noise.std() + 1e-6)
     return (1 + (0.13 if curly else 0.15) * noise)[..., None].clip(0.5, 1.5)
 
 
@@ -155,7 +173,9 @@ def hair_map(look: Look, px_per_mm: float) -> tuple[np.ndarray, np.ndarray]:
     c.bgr = np.clip(c.bgr * texture, 0, 255).astype(np.uint8)
     outline = hair_outline(look)
     wobble = 5.0 if look.style in ("afro", "curls") else 2.0
-    dense = np.concatenate([np.linspace(p, q, 8, endpoint=False) for p, q in zip(outline, np.roll(outline, -1, 0), strict=True)])
+    dense = np.concatenate(
+        [np.linspace(p, q, 8, endpoint=False) for p, q in zip(outline, np.roll(outline, -1, 0), strict=True)]
+    )
     dense += rng.normal(0, wobble, dense.shape) * (np.abs(dense[:, :1]) < 100)
     return c.bgr, (c.mask(1.2, dense)[..., 0] * 255).astype(np.uint8)
 
@@ -178,11 +198,11 @@ def _skin(c: Canvas, look: Look) -> None:
     fold = 0.92 - 0.16 * look.age
     for side in (-1, 1):
         line = curve((side * 18, 42), (side * 31, 52), (side * 33, 70))
-        c.shade(c.mask(1.6, np.concatenate([line, line[::-1] + (side * 3.5, 1)])), fold)
+        c.shade(c.mask(1.6, np.concatenate([line, line[::-1] + np.array([side * 3.5, 1])])), fold)
     if look.age > 0.4:
         for y in (-50, -41, -33):
             line = curve((-30, y), (0, y - 4), (30, y))
-            c.shade(c.mask(0.8, np.concatenate([line, line[::-1] + (0, 1.6)])), 0.88)
+            c.shade(c.mask(0.8, np.concatenate([line, line[::-1] + np.array([0, 1.6])])), 0.93)
 
 
 def _eyes(c: Canvas, look: Look, lids: str) -> None:
@@ -205,12 +225,12 @@ def _eyes(c: Canvas, look: Look, lids: str) -> None:
             c.ellipse(x, iy, r * 0.84, r * 0.84, look.iris)
             c.ellipse(x, iy, r * 0.45, r * 0.45, (12, 12, 14))
             c.ellipse(x + 2.2, iy - 2.4, 1.5, 1.5, (250, 250, 250))
-            shadow = np.concatenate([upper, upper[::-1] + (0, 3.2)])
+            shadow = np.concatenate([upper, upper[::-1] + np.array([0, 3.2])])
             c.polygon(shadow, scaled(look.iris, 0.45))
             c.bgr = np.clip(before + opening * (c.bgr.astype(np.float32) - before), 0, 255).astype(np.uint8)
             c.line(lower, scaled(look.skin, 0.62), 1.0)
             c.line(upper, dark, 2.4)
-            c.line(upper + (0, -4.6), scaled(look.skin, 0.62), 1.2)
+            c.line(upper - np.array([0, 4.6]), scaled(look.skin, 0.62), 1.2)
         else:
             c.line(curve(inner, (x, 6.5), outer), dark, 2.4)
 
@@ -238,7 +258,9 @@ def _mouth(c: Canvas, look: Look, mouth: str) -> None:
     lift = {"rest": 0.0, "open": 0.0, "smile": -5.0}[mouth]
     drop = {"rest": 0.0, "open": 12.0, "smile": 7.0}[mouth]
     left, right = (-half, y + lift), (half, y + lift)
-    top = np.concatenate([curve(left, (-half * 0.45, y - 8), (0, y - 4.5)), curve((0, y - 4.5), (half * 0.45, y - 8), right)])
+    top = np.concatenate(
+        [curve(left, (-half * 0.45, y - 8), (0, y - 4.5)), curve((0, y - 4.5), (half * 0.45, y - 8), right)]
+    )
     bottom = curve(right, (half * 0.55, y + 13 + drop), (-half * 0.55, y + 13 + drop), left)
     c.blend(c.mask(0.5, np.concatenate([top, bottom])), look.lips)
     c.blend(0.4 * c.mask(1.5, ellipse(0, y + 6 + drop * 0.8, half * 0.35, 2.0)), scaled(look.lips, 1.35))
@@ -246,12 +268,15 @@ def _mouth(c: Canvas, look: Look, mouth: str) -> None:
         c.line(np.concatenate([curve(left, (-half * 0.4, y + 1), (0, y + 1.5)), curve((0, y + 1.5), (half * 0.4, y + 1), right)]),
                scaled(look.lips, 0.4), 1.7)  # fmt: skip
     else:
-        hole = np.concatenate([curve((-half * 0.88, y + lift * 0.8), (0, y - 1), (half * 0.88, y + lift * 0.8)),
-                               curve((half * 0.88, y + lift * 0.8), (0, y + drop * 1.65), (-half * 0.88, y + lift * 0.8))])  # fmt: skip
-        c.polygon(hole, (28, 24, 58))
-        teeth = np.concatenate([curve((-half * 0.78, y + lift * 0.65), (0, y - 0.5), (half * 0.78, y + lift * 0.65)),
-                                curve((half * 0.7, y + lift * 0.4 + 2), (0, y + 2 + drop * 0.5), (-half * 0.7, y + lift * 0.4 + 2))])  # fmt: skip
-        c.polygon(teeth, (212, 222, 228))
+        wide, up = half * 0.88, y + lift * 0.8
+        hole = [curve((-wide, up), (0, y - 1), (wide, up)), curve((wide, up), (0, y + drop * 1.65), (-wide, up))]
+        c.polygon(np.concatenate(hole), (28, 24, 58))
+        wide, up, low = half * 0.75, y + lift * 0.65, y + lift * 0.4 + 2
+        teeth = [
+            curve((-wide, up), (0, y - 0.5), (wide, up)),
+            curve((wide, low), (0, y + 2 + drop * 0.5), (-wide, low)),
+        ]
+        c.polygon(np.concatenate(teeth), (212, 222, 228))
 
 
 def _hair(c: Canvas, look: Look) -> None:
@@ -266,13 +291,27 @@ def _beard(c: Canvas, look: Look) -> None:
     rng = np.random.default_rng(look.texture_seed + 2)
     half = mouth_half(look)
     lips = c.mask(0.8, ellipse(0, MOUTH_Y + 3, half * 0.92, 8))
-    moustache = np.array([(-half - 5, 68), (-16, 54), (0, 55), (16, 54), (half + 5, 68), (half - 3, 66), (0, 61), (-half + 3, 66)])
-    goatee = np.array([(-half - 3, 64), (-half + 3, 84), (0, 86), (half - 3, 84), (half + 3, 64), (half + 4, 100), (18, 124), (-18, 124), (-half - 4, 100)])
-    full = np.array([(-84, -5), (-74, 30), (-50, 58), (-30, 60), (0, 62), (30, 60), (50, 58), (74, 30), (84, -5), (90, 60), (60, 125), (-60, 125), (-90, 60)])  # fmt: skip
-    shapes = {"moustache": [moustache], "goatee": [moustache, goatee], "full": [moustache, full], "stubble": [moustache, full]}
+    corner = half + 3
+    moustache = [(-half - 5, 68), (-16, 54), (0, 55), (16, 54), (half + 5, 68), (half - 3, 66), (0, 61), (3 - half, 66)]
+    goatee = [
+        (-corner, 64),
+        (3 - half, 84),
+        (0, 86),
+        (half - 3, 84),
+        (corner, 64),
+        (corner, 100),
+        (18, 124),
+        (-18, 124),
+        (-corner, 100),
+    ]
+    cheek = [(84, -5), (74, 30), (50, 58), (30, 60)]
+    full = [*((-x, y) for x, y in cheek), (0, 62), *cheek[::-1], (90, 60), (60, 125), (-60, 125), (-90, 60)]
+    outlines = {"moustache": [moustache], "goatee": [moustache, goatee]}.get(look.beard, [moustache, full])
+    shapes = [np.array(shape, float) for shape in outlines]
     strength = 0.38 if look.beard == "stubble" else 0.92
-    grain = (0.9 + 0.35 * cv2.GaussianBlur(rng.standard_normal(c.bgr.shape[:2]).astype(np.float32), (0, 0), 0.7 * c.k + 0.2))[..., None]
-    mask = c.mask(3.5 if look.beard in ("stubble", "full") else 1.5, *shapes[look.beard]) * (1 - lips)
+    noise = rng.standard_normal(c.bgr.shape[:2]).astype(np.float32)
+    grain = (0.9 + 0.35 * cv2.GaussianBlur(noise, (0, 0), 0.7 * c.k + 0.2))[..., None]
+    mask = c.mask(3.5 if look.beard in ("stubble", "full") else 1.5, *shapes) * (1 - lips)
     c.blend(strength * mask, np.array(look.hair, np.float32) * grain * 0.8)
 
 
@@ -292,7 +331,8 @@ def _glasses(c: Canvas, look: Look) -> None:
 
 
 def _mask(c: Canvas, look: Look) -> None:
-    outline = np.array([(-68, 22), (-34, 20), (-12, 14), (0, 11), (12, 14), (34, 20), (68, 22), (72, 60), (56, 100), (30, 121), (0, 126), (-30, 121), (-56, 100), (-72, 60)])  # fmt: skip
+    half = [(12, 14), (34, 20), (68, 22), (72, 60), (56, 100), (30, 121)]
+    outline = np.array([(0, 11), *half, (0, 126), *((-x, y) for x, y in half[::-1])], float)
     for side in (-1, 1):
         c.line(curve((side * 66, 26), (side * 90, 6), (side * 116, -6)), (225, 225, 225), 1.8)
         c.line(curve((side * 62, 92), (side * 90, 60), (side * 116, 28)), (225, 225, 225), 1.8)
@@ -300,6 +340,6 @@ def _mask(c: Canvas, look: Look) -> None:
     c.blend(c.mask(0.6, outline), look.mask_colour)
     for y in (50, 66, 82):
         fold = curve((-66, y - 4), (0, y + 5), (66, y - 4))
-        c.shade(c.mask(1.4, np.concatenate([fold, fold[::-1] + (0, 3.5)])), 0.84)
+        c.shade(c.mask(1.4, np.concatenate([fold, fold[::-1] + np.array([0, 3.5])])), 0.84)
     c.shade(c.mask(7, ellipse(-56, 70, 12, 40), ellipse(56, 70, 12, 40)), 0.84)
     c.line(curve((-30, 22), (0, 12), (30, 22)), scaled(look.mask_colour, 0.8), 1.4)

@@ -14,7 +14,7 @@ from engines.scene.looks import Look, random_look
 from engines.scene.marker import draw_marker
 from engines.scene.motion import Motion, random_motion
 from engines.scene.stage import Stage, random_stage
-from engines.scene.truth import Face
+from engines.scene.truth import Box, Face
 
 Planes = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -54,7 +54,7 @@ class Scene:
         """The faces at time t, without drawing anything."""
         return truth.faces(self.state(t), self.width, self.height)
 
-    def people(self, t: float) -> dict[int, truth.Box]:
+    def people(self, t: float) -> dict[int, Box]:
         """The body boxes at time t by id, also of those who turn their back."""
         return truth.people(self.state(t), self.width, self.height)
 
@@ -87,7 +87,9 @@ class Scene:
 
 def _draw_head(frame: np.ndarray, look: Look, pose: Pose, light: head.Light) -> None:
     h, w = frame.shape[:2]
-    colour, alpha, left, top = head.render(look, pose.angles, pose.k, (pose.x_px, pose.y_px), light, pose.lids, pose.mouth)
+    colour, alpha, left, top = head.render(
+        look, pose.angles, pose.k, (pose.x_px, pose.y_px), light, pose.lids, pose.mouth
+    )
     x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + colour.shape[1], w), min(top + colour.shape[0], h)
     if x0 < x1 and y0 < y1:
         part = (slice(y0 - top, y1 - top), slice(x0 - left, x1 - left))
@@ -122,6 +124,10 @@ def random_scene(seed: int | np.random.Generator, width: int = 640, height: int 
                 break
         taken.append((x, y, size))
         lively = float(rng.choice((0.2, 0.6, 1.0)))
-        cast.append(Performer(i + 1, random_look(rng), random_motion(rng, loop_s, x / width, y / height, size / height, lively)))
+        cast.append(
+            Performer(i + 1, random_look(rng), random_motion(rng, loop_s, x / width, y / height, size / height, lively))
+        )
     noise = float(rng.uniform(0, 9)) if rng.random() < 0.4 else 0.0
-    return Scene(width, height, random_stage(rng, width, height, loop_s), tuple(cast), noise, int(rng.integers(1 << 31)))
+    return Scene(
+        width, height, random_stage(rng, width, height, loop_s), tuple(cast), noise, int(rng.integers(1 << 31))
+    )

@@ -68,11 +68,15 @@ def show_stage(width: int, height: int, loop_s: float, seed: int = 0) -> Stage:
         beam = np.zeros((h, w, 3), np.uint8)
         x = w * (0.2 + 0.3 * i)
         target = w * (0.5 + 0.22 * (i - 1))
-        cv2.fillPoly(beam, [np.array([(x - 8, -5), (x + 8, -5), (target + 0.15 * w, h), (target - 0.15 * w, h)], np.int32)], colour, cv2.LINE_AA)
-        cv2.ellipse(beam, (int(target), int(0.86 * h)), (int(0.17 * w), int(0.07 * h)), 0, 0, 360, tuple(min(255, int(c * 1.3)) for c in colour), -1, cv2.LINE_AA)
-        beam = cv2.GaussianBlur(beam, (0, 0), h * 0.02)
-        glows.append(_down(beam, width, height))
-    return Stage(_down(base, width, height), tuple(glows), (3, 2, 4), loop_s, (0.86, 0.9, 0.96), (0.36, 0.33, 0.34), (0.4, 0.15, 0.3), 0.5, 0.18)
+        cone = np.array([(x - 8, -5), (x + 8, -5), (target + 0.15 * w, h), (target - 0.15 * w, h)], np.int32)
+        cv2.fillPoly(beam, [cone], colour, cv2.LINE_AA)
+        pool = tuple(min(255, int(c * 1.3)) for c in colour)
+        _blob(beam, target, 0.86 * h, 0.17 * w, 0.07 * h, 0, pool)
+        glows.append(_down(cv2.GaussianBlur(beam, (0, 0), h * 0.02), width, height))
+    return Stage(
+        base=_down(base, width, height), glows=tuple(glows), cycles=(3, 2, 4), loop_s=loop_s, swing=0.5, pulse=0.18,
+        key=(0.86, 0.9, 0.96), ambient=(0.36, 0.33, 0.34), rim=(0.4, 0.15, 0.3),
+    )  # fmt: skip
 
 
 def random_stage(rng: np.random.Generator, width: int, height: int, loop_s: float) -> Stage:
@@ -89,7 +93,7 @@ def random_stage(rng: np.random.Generator, width: int, height: int, loop_s: floa
     if rng.random() < 0.35:
         base = cv2.GaussianBlur(base, (0, 0), rng.uniform(0.5, 6))
     base = np.clip(base * rng.uniform(0.35, 1.15), 0, 255).astype(np.uint8)
-    level = rng.uniform(0.45, 1.05)
+    level = rng.uniform(0.5, 1.25)
     tint = 1 + rng.uniform(0, 0.35) * (rng.dirichlet((2, 2, 2)) * 3 - 1)
     share = rng.uniform(0.25, 0.6)
     rim = rng.uniform(0, 0.5) * rng.random(3)
@@ -113,6 +117,17 @@ def _any_colour(rng: np.random.Generator) -> tuple[int, int, int]:
     value = rng.uniform(20, 240)
     b, g, r = np.clip(value * (1 + rng.uniform(0, 0.8) * rng.uniform(-1, 1, 3)), 0, 255)
     return int(b), int(g), int(r)
+
+
+def _blob(
+    out: np.ndarray, x: float, y: float, rx: float, ry: float, tilt_deg: float, colour: tuple, width: int = -1
+) -> None:
+    cv2.ellipse(out, (int(x), int(y)), (int(rx), int(ry)), float(tilt_deg), 0, 360, colour, width, cv2.LINE_AA)
+
+
+def _word(out: np.ndarray, rng: np.random.Generator, x: int, y: int, size: float, colour: tuple, width: int) -> None:
+    text = "".join(chr(int(v)) for v in rng.integers(48, 91, int(rng.integers(1, 9))))
+    cv2.putText(out, text, (x, y), cv2.FONT_HERSHEY_DUPLEX, size, colour, width, cv2.LINE_AA)
 
 
 def _random_gradient(rng: np.random.Generator, w: int, h: int) -> np.ndarray:
@@ -151,12 +166,12 @@ def _clutter(rng: np.random.Generator, w: int, h: int) -> np.ndarray:
         if what == 0:
             cv2.rectangle(out, (x, y), (x + a, y + b), colour, -1 if rng.random() < 0.7 else 3)
         elif what == 1:
-            cv2.ellipse(out, (x, y), (a, b), float(rng.uniform(0, 180)), 0, 360, colour, -1 if rng.random() < 0.7 else 4, cv2.LINE_AA)
+            _blob(out, x, y, a, b, rng.uniform(0, 180), colour, -1 if rng.random() < 0.7 else 4)
         elif what == 2:
-            cv2.line(out, (x, y), (x + int(rng.normal(0, 0.3 * w)), y + int(rng.normal(0, 0.3 * h))), colour, int(rng.integers(1, 12)), cv2.LINE_AA)
+            end = (x + int(rng.normal(0, 0.3 * w)), y + int(rng.normal(0, 0.3 * h)))
+            cv2.line(out, (x, y), end, colour, int(rng.integers(1, 12)), cv2.LINE_AA)
         elif what == 3:
-            text = "".join(chr(int(v)) for v in rng.integers(48, 91, int(rng.integers(1, 9))))
-            cv2.putText(out, text, (x, y), cv2.FONT_HERSHEY_DUPLEX, max(0.4, b / 30), colour, max(1, b // 14), cv2.LINE_AA)
+            _word(out, rng, x, y, max(0.4, b / 30), colour, max(1, b // 14))
         elif what == 4:
             points = (rng.normal(0, 1, (int(rng.integers(3, 7)), 2)) * (a, b) + (x, y)).astype(np.int32)
             cv2.fillPoly(out, [points], colour, cv2.LINE_AA)
@@ -178,7 +193,7 @@ def _posters(rng: np.random.Generator, w: int, h: int) -> np.ndarray:
         make = (_clutter, _noise, _random_gradient)[int(rng.integers(3))]
         out[y0:y1, x0:x1] = make(rng, x1 - x0, y1 - y0)
         cv2.rectangle(out, (x0, y0), (x1, y1), _any_colour(rng), int(rng.integers(2, 10)))
-        cv2.putText(out, "".join(chr(int(v)) for v in rng.integers(65, 91, 5)), (x0 + 4, (y0 + y1) // 2), cv2.FONT_HERSHEY_TRIPLEX, pw / 160, _any_colour(rng), 3, cv2.LINE_AA)
+        _word(out, rng, x0 + 4, (y0 + y1) // 2, pw / 160, _any_colour(rng), 3)
     return out
 
 
@@ -188,7 +203,8 @@ def _foliage(rng: np.random.Generator, w: int, h: int) -> np.ndarray:
         green = rng.uniform(30, 190)
         colour = (green * rng.uniform(0.2, 0.7), green, green * rng.uniform(0.3, 0.9))
         size = rng.lognormal(math.log(0.02 * h), 0.5) + 2
-        cv2.ellipse(out, (int(rng.integers(w)), int(rng.integers(h))), (int(size), int(size * rng.uniform(0.2, 0.8)) + 1), float(rng.uniform(0, 180)), 0, 360, colour, -1, cv2.LINE_AA)
+        x, y = rng.uniform(0, w), rng.uniform(0, h)
+        _blob(out, x, y, size, size * rng.uniform(0.2, 0.8) + 1, rng.uniform(0, 180), colour)
     return out
 
 
@@ -204,5 +220,11 @@ def _bokeh(rng: np.random.Generator, w: int, h: int) -> np.ndarray:
 
 
 _DRAW = {
-    "gradient": _random_gradient, "brick": _brick, "clutter": _clutter, "posters": _posters, "foliage": _foliage, "bokeh": _bokeh, "noise": _noise,
-}  # fmt: skip
+    "gradient": _random_gradient,
+    "brick": _brick,
+    "clutter": _clutter,
+    "posters": _posters,
+    "foliage": _foliage,
+    "bokeh": _bokeh,
+    "noise": _noise,
+}

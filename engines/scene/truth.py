@@ -45,7 +45,7 @@ class Face:
         return {
             "id": self.id,
             "xyxy_px": [round(v, 2) for v in self.xyxy_px],
-            "landmarks_px": None if self.landmarks_px is None else [[round(x, 2), round(y, 2)] for x, y in self.landmarks_px],
+            "landmarks_px": self.landmarks_px and [[round(x, 2), round(y, 2)] for x, y in self.landmarks_px],
             "masked": self.masked,
             "ignore": self.ignore,
             "visible": round(self.visible, 3),
@@ -57,7 +57,7 @@ class Face:
 @lru_cache(maxsize=256)
 def _face_points(look: Look) -> np.ndarray:
     """(N, 3) points of the face's skin, head millimetres."""
-    x, y = np.meshgrid(np.linspace(-76, 76, 27) * look.width, np.linspace(-look.hairline_mm, 111, 21))
+    x, y = np.meshgrid(np.linspace(-76, 76, 23) * look.width, np.linspace(-look.hairline_mm, 111, 18))
     z = head.surface_z(look, x, y)
     keep = z > 10
     return np.stack([x[keep], y[keep], z[keep]], 1)
@@ -67,14 +67,12 @@ def _face_points(look: Look) -> np.ndarray:
 def _landmarks(look: Look) -> np.ndarray:
     """(5, 3) in head millimetres: eye, eye, nose, mouth corner, mouth corner."""
     mouth = paint.mouth_half(look)
-    spots = [(-paint.eye_x(look), 0), (paint.eye_x(look), 0), (0, paint.NOSE_Y), (-mouth, paint.MOUTH_Y), (mouth, paint.MOUTH_Y)]
-    out = []
-    for along, y in spots:  # the map is unrolled: find the point of the surface at that angle
-        angle, x = along * 2 * math.pi / paint.ROUND_MM, float(along)
-        for _ in range(12):
-            x = 0.5 * x + 0.5 * float(head.surface_z(look, np.array([x]), np.array([float(y)]))[0]) * math.tan(angle)
-        out.append((x, y, float(head.surface_z(look, np.array([x]), np.array([float(y)]))[0])))
-    return np.array(out)
+    eye = paint.eye_x(look)
+    along, y = np.array([(-eye, 0), (eye, 0), (0, paint.NOSE_Y), (-mouth, paint.MOUTH_Y), (mouth, paint.MOUTH_Y)]).T
+    x = along
+    for _ in range(12):  # the map is unrolled: find the points of the surface at these angles
+        x = 0.5 * x + 0.5 * head.surface_z(look, x, y) * np.tan(along * 2 * math.pi / paint.ROUND_MM)
+    return np.stack([x, y, head.surface_z(look, x, y)], 1)
 
 
 def _project(points: np.ndarray, turn: np.ndarray, pose: Pose) -> np.ndarray:
@@ -88,15 +86,18 @@ def body_box(look: Look, pose: Pose) -> Box:
     skull = head.turned(look, pose.angles)
     middle, half = np.array(torso.centre), np.array(torso.half)
     ends = np.array([(*p, r) for limb in limbs for p, r in ((limb.start, limb.start_r), (limb.end, limb.end_r))])
-    low = np.min([(skull.centre[:, :2] - skull.reach).min(0), (ends[:, :2] - ends[:, 2:]).min(0), ((middle - half).min(), torso.y[0])], 0)
-    high = np.max([(skull.centre[:, :2] + skull.reach).max(0), (ends[:, :2] + ends[:, 2:]).max(0), ((middle + half).max(), torso.y[-1])], 0)
-    return (pose.x_px + pose.k * low[0], pose.y_px + pose.k * low[1], pose.x_px + pose.k * high[0], pose.y_px + pose.k * high[1])
+    places = np.concatenate([skull.centre[:, :2], ends[:, :2], np.stack([middle, torso.y], 1)])
+    sizes = np.concatenate([skull.reach, ends[:, 2:].repeat(2, 1), np.stack([half, np.zeros_like(half)], 1)])
+    x0, y0 = (places - sizes).min(0) * pose.k + (pose.x_px, pose.y_px)
+    x1, y1 = (places + sizes).max(0) * pose.k + (pose.x_px, pose.y_px)
+    return float(x0), float(y0), float(x1), float(y1)
 
 
 def hides(look: Look, pose: Pose, points_px: np.ndarray) -> np.ndarray:
     """Which of the points (N, 2) lie behind this performer: (N,) bool."""
     x0, y0, x1, y1 = body_box(look, pose)
-    out = ((points_px >= (x0, y0)) & (points_px <= (x1, y1))).all(1)
+    x, y = points_px.T
+    out = (x >= x0) & (x <= x1) & (y >= y0) & (y <= y1)
     if out.any():
         out[out] = _inside(look, pose, (points_px[out] - (pose.x_px, pose.y_px)) / pose.k)
     return out
@@ -106,9 +107,9 @@ def _inside(look: Look, pose: Pose, p: np.ndarray) -> np.ndarray:
     """Which points (N, 2), in millimetres from the head's origin, lie on the drawn performer."""
     torso, limbs = skeleton(look, pose)
     skull = head.turned(look, pose.angles)
-    d = p[None] - skull.centre[:, None, :2]
+    dx, dy = p[:, 0] - skull.centre[:, :1], p[:, 1] - skull.centre[:, 1:2]
     a, b, c = skull.abc.T[:, :, None]
-    out = (a * d[..., 0] ** 2 + 2 * b * d[..., 0] * d[..., 1] + c * d[..., 1] ** 2 <= 1).any(0)
+    out = ((a * dx + 2 * b * dy) * dx + c * dy * dy <= 1).any(0)
     half, middle = np.interp(p[:, 1], torso.y, torso.half), np.interp(p[:, 1], torso.y, torso.centre)
     out |= (np.abs(p[:, 0] - middle) <= half) & (p[:, 1] >= torso.y[0]) & (p[:, 1] <= torso.y[-1])
     for limb in limbs:
@@ -146,13 +147,9 @@ def faces(cast: list[tuple[int, Look, Pose]], width: int, height: int) -> list[F
         inside = bool((marks >= 0).all() and (marks < (width, height)).all())
         small = min(box[2] - box[0], box[3] - box[1]) < LEAST_PX
         body = cut(body_box(look, pose), width, height)
-        out.append(
-            Face(
-                id=who, xyxy_px=box, landmarks_px=tuple((float(x), float(y)) for x, y in marks) if inside else None,
-                masked=look.masked, ignore=bool(visible < LEAST_VISIBLE or abs(yaw_deg) > FACE_YAW_DEG or small),
-                visible=visible, yaw_deg=yaw_deg, body_xyxy_px=body or box,
-            )  # fmt: skip
-        )
+        ignore = visible < LEAST_VISIBLE or abs(yaw_deg) > FACE_YAW_DEG or small
+        points5 = tuple((float(x), float(y)) for x, y in marks) if inside else None
+        out.append(Face(who, box, points5, look.masked, ignore, visible, yaw_deg, body or box))
     return out
 
 
@@ -164,5 +161,6 @@ def people(cast: list[tuple[int, Look, Pose]], width: int, height: int) -> dict[
 
 def cut(box: tuple[float, ...], width: int, height: int) -> Box | None:
     """The box inside the picture, None when nothing of it is."""
-    x0, y0, x1, y1 = max(float(box[0]), 0.0), max(float(box[1]), 0.0), min(float(box[2]), float(width)), min(float(box[3]), float(height))
+    x0, y0 = max(float(box[0]), 0.0), max(float(box[1]), 0.0)
+    x1, y1 = min(float(box[2]), float(width)), min(float(box[3]), float(height))
     return (x0, y0, x1, y1) if x1 > x0 and y1 > y0 else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from fractions import Fraction
 from pathlib import Path
 from typing import TextIO
@@ -42,18 +43,13 @@ def write_scene(
     count = round(seconds * fps)
     if count < 1 or fps < 1:
         raise ValueError(f"nothing to write: {seconds} s at {fps} frames a second")
-    path = Path(path)
-    parts = [_aside(path)] + ([_aside(Path(truth_path))] if truth_path else [])
+    places = [Path(path)] + ([Path(truth_path)] if truth_path else [])
+    parts = [place.with_name(f".{place.name}.{os.getpid()}.part") for place in places]
     try:
-        truth = open(parts[1], "w", encoding="utf-8") if truth_path else None
-        try:
+        with open(parts[1], "w", encoding="utf-8") if truth_path else nullcontext() as truth:
             _write(parts[0], truth, scene, count, fps, marker, audio, crf, progress)
-        finally:
-            if truth:
-                truth.close()
-        os.replace(parts[0], path)
-        if truth_path:
-            os.replace(parts[1], truth_path)
+        for part, place in zip(parts, places, strict=True):
+            os.replace(part, place)
     finally:
         for part in parts:
             part.unlink(missing_ok=True)
@@ -70,14 +66,12 @@ def truth_line(scene: Scene, n: int, fps: int) -> dict:
     }  # fmt: skip
 
 
-def _aside(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}.part")
-
-
 def _write(part: Path, truth: TextIO | None, scene: Scene, count: int, fps: int, marker: bool, audio: bool, crf: int,
            progress: Callable[[int, int], None] | None) -> None:  # fmt: skip
     with av.open(str(part), "w", format="mp4", options={"movflags": "+faststart"}) as box:
-        video = box.add_stream("libx264", rate=fps, options={"crf": str(crf), "preset": "veryfast", "profile": "baseline", "bf": "0"})
+        video = box.add_stream(
+            "libx264", rate=fps, options={"crf": str(crf), "preset": "veryfast", "profile": "baseline", "bf": "0"}
+        )
         video.width, video.height, video.pix_fmt = scene.width, scene.height, "yuv420p"
         video.gop_size = fps
         video.codec_context.color_range, video.codec_context.colorspace = 1, 6  # limited range, BT.601
