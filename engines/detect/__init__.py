@@ -1,0 +1,1 @@
+"""From frames to boxes: letterbox, network, decode, suppression."""

@@ -1,0 +1,96 @@
+"""What runs a network: one Protocol, one small module a runtime."""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+from pathlib import Path
+from typing import Final, Literal, Protocol
+
+from engines.frame import F32, U8
+
+logger = logging.getLogger(__name__)
+
+RuntimeKind = Literal["openvino", "onnxruntime"]
+KINDS: Final[tuple[RuntimeKind, ...]] = ("openvino", "onnxruntime")
+Precision = Literal["f32", "bf16", "int8"]
+
+
+class RuntimeFailure(Exception):
+    """A runtime is not installed, or cannot load this model."""
+
+
+class Runtime(Protocol):
+    """A network compiled for one input size, with one picture's input buffers of its own. Not thread-safe.
+
+    `y` (height, width) and `uv` (2, height / 2, width / 2), uint8, are filled by the caller before `run`.
+    """
+
+    kind: RuntimeKind
+    precision: str
+    """What the network computes in: f32, bf16 or int8."""
+    y: U8
+    uv: U8
+
+    def run(self) -> list[F32]:
+        """The outputs for what is in `y` and `uv`, each (channels, rows, columns) float32, valid until the next run."""
+
+
+def open_runtime(
+    model: Path,
+    height: int,
+    width: int,
+    *,
+    kind: RuntimeKind = "openvino",
+    precision: Precision = "f32",
+    threads: int = 1,
+) -> Runtime:
+    """Compile an ONNX network for pictures of `height` × `width` (multiples of 32).
+
+    `precision` is what an f32 model shall compute in; a model that is int8 itself stays so.
+
+    Raises:
+        RuntimeFailure: in one line, what is missing.
+    """
+    if not model.is_file():
+        raise RuntimeFailure(f"no model at {model}")
+    if kind == "openvino":
+        from engines.runtimes.openvino import OpenVinoRuntime
+
+        return OpenVinoRuntime(model, height, width, precision, threads)
+    from engines.runtimes.onnxruntime import OnnxRuntime
+
+    return OnnxRuntime(model, height, width, precision, threads)
+
+
+@cache
+def available() -> tuple[RuntimeKind, ...]:
+    """The runtimes that import here, best first; one that does not is logged once."""
+    found: list[RuntimeKind] = []
+    for kind in KINDS:
+        try:
+            __import__(kind)
+        except ImportError as error:
+            logger.warning("the runtime %s cannot be used: %s", kind, error)
+        else:
+            found.append(kind)
+    return tuple(found)
+
+
+def best_precision(kind: RuntimeKind) -> Precision:
+    """The fastest precision that this CPU has instructions for."""
+    if kind == "openvino":
+        from engines.runtimes.openvino import best_precision as best
+
+        return best()
+    return "int8" if has_int8_instructions() else "f32"
+
+
+@cache
+def has_int8_instructions() -> bool:
+    """Whether the CPU multiplies and adds int8 in one instruction (VNNI, AMX); false where that cannot be read."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    return any(name in flags for name in ("avx512_vnni", "avx_vnni", "amx_int8", "asimddp"))
