@@ -52,7 +52,7 @@ def choose_covers(
     detections everywhere. There is no cap on the number of covers.
 
     Raises:
-        ValueError: a box is not finite, so that nobody knows what to cover.
+        ValueError: a box or its score is not finite, so that nobody knows what to cover.
     """
     width, height = detections.width, detections.height
     boxes, ids = [], []
@@ -79,7 +79,7 @@ def _loose_detections(detections: Detections, tracks: Tracks, wary: bool) -> NDA
         distance = np.abs(centres[:, None] - track_centres[None]).max(axis=2)
         size = (tracks.boxes[:, 2:] - tracks.boxes[:, :2]).max(axis=1)
         threshold[(distance < NEAR_HEIGHTS * size).any(axis=1)] = DOUBTFUL_SCORE
-    wanted = ~(detections.scores < threshold)  # a score that is not a number is covered
+    wanted = ~(detections.scores < threshold)  # a score that is not a number counts, and is refused further on
     wanted[tracks.detection[tracks.measured]] = False
     return np.flatnonzero(wanted)
 
