@@ -1,0 +1,1 @@
+"""Decoding and encoding, live and of files, by FFmpeg's libraries through PyAV."""

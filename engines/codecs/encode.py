@@ -1,0 +1,110 @@
+"""Encode one live feed: every picture leaves at once, key frames only when asked for."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Final
+
+import av
+from av.video.frame import PictureType
+
+from engines.codecs.decode import Codec
+from engines.frame import RTP_CLOCK_HZ
+
+GOP_FRAMES: Final = 3000
+BUFFER_S: Final = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """One encoded frame: Annex B with SPS and PPS before each key frame, or VP8."""
+
+    data: bytes
+    key: bool
+    pts_90k: int
+
+
+class Encoder:
+    """H.264 constrained baseline (x264, no B-frames) or VP8 (libvpx, realtime), one thread, no delay.
+
+    `width` and `height` must be even. `bit_rate` (bit/s) is the highest; it may be set lower, and up again, at any time.
+    """
+
+    def __init__(
+        self,
+        codec: Codec,
+        width: int,
+        height: int,
+        fps: float = 30,
+        bit_rate: int = 1_500_000,
+        preset: str = "ultrafast",
+    ) -> None:
+        if width % 2 or height % 2:
+            raise ValueError(f"cannot encode {width}x{height}: both sides must be even")
+        context = av.CodecContext.create("libx264" if codec == "h264" else "libvpx", "w")
+        context.width, context.height, context.pix_fmt = width, height, "yuv420p"
+        context.time_base = Fraction(1, RTP_CLOCK_HZ)
+        context.framerate = Fraction(round(fps * 1000), 1000)
+        context.bit_rate = bit_rate
+        context.gop_size = GOP_FRAMES
+        context.thread_count = 1
+        # Both encoders follow a new bit rate within a second, without a key frame, when these are FFmpeg's options (not
+        # x264-params) and the highest rate is the one they were opened with; with a higher one they take ten times as long.
+        bounds = {"maxrate": str(bit_rate), "bufsize": str(int(bit_rate * BUFFER_S))}
+        if codec == "h264":
+            context.options = bounds | {
+                "preset": preset,
+                "tune": "zerolatency",
+                "profile": "baseline",
+                "forced-idr": "1",
+                "x264-params": f"repeat-headers=1:scenecut=0:sliced-threads=0:bframes=0:level={_level(width, height, fps)}",
+            }
+        else:
+            context.options = bounds | {
+                "deadline": "realtime",
+                "cpu-used": "8",
+                "lag-in-frames": "0",
+                "auto-alt-ref": "0",
+                "error-resilient": "0",
+                "static-thresh": "100",
+            }
+        context.open()
+        self._context = context
+        self._highest = bit_rate
+
+    @property
+    def bit_rate(self) -> int:
+        return self._context.bit_rate or 0
+
+    @bit_rate.setter
+    def bit_rate(self, bit_rate: int) -> None:
+        self._context.bit_rate = min(bit_rate, self._highest)
+
+    def encode(self, picture: av.VideoFrame, pts_90k: int, key: bool) -> list[Encoded]:
+        """Encode one picture; `pts_90k` must rise. The encoder keeps no reference to the picture afterwards."""
+        picture.pts = pts_90k
+        picture.time_base = Fraction(1, RTP_CLOCK_HZ)
+        picture.pict_type = PictureType.I if key else PictureType.NONE
+        packets = self._context.encode(picture)
+        return [Encoded(bytes(packet), packet.is_keyframe, int(packet.pts or pts_90k)) for packet in packets]
+
+    def close(self) -> None:
+        """Let go of the encoder's memory."""
+        del self._context
+
+
+LEVELS: Final = ((10, 99, 1485), (11, 396, 3000), (12, 396, 6000), (13, 396, 11880), (21, 792, 19800), (22, 1620, 20250),
+                 (30, 1620, 40500), (31, 3600, 108000), (32, 5120, 216000), (40, 8192, 245760), (42, 8704, 522240),
+                 (51, 36864, 983040), (52, 36864, 2073600))  # fmt: skip
+"""H.264 Table A-1: level · 10, macroblocks a frame, macroblocks a second."""
+
+
+def _level(width: int, height: int, fps: float) -> int:
+    """The lowest H.264 level for this size and rate, 3.1 at least (what browsers offer)."""
+    blocks = math.ceil(width / 16) * math.ceil(height / 16)
+    for level, frame_blocks, second_blocks in LEVELS:
+        if level >= 31 and blocks <= frame_blocks and blocks * fps <= second_blocks:
+            return level
+    return LEVELS[-1][0]
