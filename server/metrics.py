@@ -1,0 +1,105 @@
+"""What is counted and timed, in a Prometheus registry of our own."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+FRAME_BUCKETS_S: Final = (0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.25, 0.5, 1.0)
+
+
+class StageTimes(Collector):
+    """Adds up the histograms that the studio reports each second: `fancam_stage_seconds`, by stage."""
+
+    def __init__(self) -> None:
+        self._bounds_s: list[float] = []
+        self._counts: dict[str, list[int]] = {}
+        self._sums_s: dict[str, float] = defaultdict(float)
+
+    def add(self, buckets_ms: Iterable[float], stages: dict[str, Any]) -> None:
+        self._bounds_s = [bound / 1000 for bound in buckets_ms]
+        for stage, times in stages.items():
+            known = self._counts.get(stage) or [0] * len(times["counts"])
+            self._counts[stage] = [a + b for a, b in zip(known, times["counts"], strict=True)]
+            self._sums_s[stage] += times["sum_ms"] / 1000
+
+    def collect(self) -> Iterator[Metric]:
+        family = HistogramMetricFamily(
+            "fancam_stage_seconds", "Time a frame spent in each stage; total is arrival to encoded.", labels=["stage"]
+        )
+        for stage, counts in sorted(self._counts.items()):
+            buckets, below = [], 0
+            for bound, count in zip([*map(str, self._bounds_s), "+Inf"], counts, strict=True):
+                below += count
+                buckets.append((bound, below))
+            family.add_metric([stage], buckets, self._sums_s[stage])
+        yield family
+
+
+class Metrics:
+    """All of the server's metrics. The gauges are set when they are asked for, by `refresh`."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        self.stages = StageTimes()
+        registry.register(self.stages)
+        self.frames = Counter(
+            "fancam_frames",
+            "Frames received, decoded, detected, encoded, and slates shown.",
+            ["what"],
+            registry=registry,
+        )
+        self.drops = Counter("fancam_dropped_frames", "Frames dropped, by reason.", ["reason"], registry=registry)
+        self.frame_seconds = Histogram(
+            "fancam_frame_seconds",
+            "A frame's arrival until it was handed to its viewers' senders, by kind of feed.",
+            ["feed"],
+            buckets=FRAME_BUCKETS_S,
+            registry=registry,
+        )
+        self.detector = Counter(
+            "fancam_detector_events", "Detector failed, hung, lost its check.", ["what"], registry=registry
+        )
+        self.offers = Counter(
+            "fancam_offers", "WHIP and WHEP offers, by answer.", ["kind", "status"], registry=registry
+        )
+        self.link_bytes = Counter(
+            "fancam_link_bytes", "Bytes between door and studio.", ["direction"], registry=registry
+        )
+        self.link_backlog = Gauge(
+            "fancam_link_backlog_bytes", "Bytes waiting to be read by the studio.", registry=registry
+        )
+        self.studio_restarts = Counter("fancam_studio_restarts", "Studios lost and replaced.", registry=registry)
+        self.studio_ready = Gauge("fancam_studio_ready", "1 while a warm studio serves.", registry=registry)
+        self.studio_memory = Gauge("fancam_studio_resident_bytes", "The studio's memory.", registry=registry)
+        self.streams = Gauge("fancam_streams", "Streams, by state.", ["state"], registry=registry)
+        self.sessions = Gauge("fancam_sessions", "WebRTC sessions, by kind.", ["kind"], registry=registry)
+        self.feeds = Gauge("fancam_feeds", "Feeds watched, by kind and codec.", ["feed", "codec"], registry=registry)
+        self.listeners = Gauge("fancam_event_listeners", "Open /events connections.", registry=registry)
+
+    def take_stats(self, stats: dict[str, Any]) -> None:
+        """Add one STATS message of the studio."""
+        for entry in (*stats["streams"].values(), *stats["feeds"].values()):
+            self.stages.add(stats["buckets_ms"], entry["stages"])
+            for reason, count in entry["drops"].items():
+                self.drops.labels(reason).inc(count)
+            for what, count in entry["counts"].items():
+                if what != "bytes":
+                    self.frames.labels(what).inc(count)
+        for what, count in stats["detector"]["counts"].items():
+            self.detector.labels(what).inc(count)
+        self.studio_memory.set(stats["rss_bytes"])
+
+    def text(self) -> bytes:
+        """The registry in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+
+def kind_of_feed(name: str) -> str:
+    """A feed's name without its number, so that the people seen do not each make a series."""
+    return name.split("/")[0]
