@@ -73,4 +73,5 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    # By its name, so that a verb's `Failure` is this module's and not that of a second copy.
+    importlib.import_module("client.cli.main").main()
