@@ -1,0 +1,92 @@
+"""The door: everything it holds, started and stopped together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from server.door.access import Access
+from server.door.events import Events
+from server.door.hub import Hub
+from server.door.sessions import Sessions
+from server.door.streams import Watcher
+from server.door.supervisor import STUDIO_COMMAND, Supervisor
+from server.metrics import Metrics
+from server.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+TICK_S: Final = 0.1
+
+
+class Door:
+    """Raises SettingsError for settings that cannot be served with. Nothing runs before `start`."""
+
+    def __init__(self, settings: Settings, studio_command: Sequence[str] = STUDIO_COMMAND) -> None:
+        self.settings = settings
+        self.access = Access.from_settings(settings)
+        self.metrics = Metrics()
+        self.sessions = Sessions(settings.max_streams, settings.max_viewers)
+        self.events = Events(lambda: self.hub.describe())
+        self.supervisor = Supervisor(
+            {"model": str(settings.model.resolve())} if settings.model else {},
+            self.metrics,
+            on_ready=lambda: self.hub.studio_ready(),
+            on_lost=lambda: self.hub.studio_lost(),
+            on_message=lambda message: self.hub.on_message(message),
+            command=studio_command,
+        )
+        self.hub = Hub(
+            self.supervisor,
+            self.metrics,
+            max_feeds=settings.max_feeds,
+            keep_audio=settings.keep_audio,
+            changed=self.events.changed,
+            evict=self._evict,
+        )
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin, in the running event loop."""
+        for work in (self.supervisor.run(), self.events.run(), self._tick()):
+            task = asyncio.ensure_future(work)
+            task.add_done_callback(self._ended)
+            self._tasks.append(task)
+
+    async def close(self) -> None:
+        """End all sessions, then the studios, in about 2 s at most."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(self.sessions.close(), self.supervisor.close())
+
+    def refresh_metrics(self) -> None:
+        """Set the gauges that are not kept up to date as things happen."""
+        metrics = self.metrics
+        for kind in ("publisher", "viewer"):
+            metrics.sessions.labels(kind).set(self.sessions.count(kind))
+        metrics.listeners.set(len(self.events))
+        metrics.link_backlog.set(self.supervisor.backlog_bytes)
+        metrics.streams.clear()
+        metrics.feeds.clear()
+        for state, count in self.hub.count_streams().items():
+            metrics.streams.labels(state).set(count)
+        for (feed, codec), count in self.hub.count_feeds().items():
+            metrics.feeds.labels(feed, codec).set(count)
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            self.hub.tick()
+            self.sessions.end_unconnected()
+
+    def _evict(self, watcher: Watcher, reason: str) -> None:
+        logger.info("a viewer of %s %s is sent away: %s", watcher.stream.name, watcher.feed.name, reason)
+        if watcher.peer is not None:
+            self.sessions.run(watcher.peer.close())
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            logger.critical("a part of the door has failed", exc_info=task.exception())

@@ -1,0 +1,477 @@
+"""Streams and feeds: who publishes what, who watches which feed of it, and what the studio has to do for that.
+
+Everything here runs in the door's event loop and is told the time; the studio, the sessions and the clock are arguments.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
+
+from server.door.feed import KEY_INTERVAL_NS, Feed
+from server.door.metadata import tell_viewers
+from server.door.peers import AccessUnit, AudioBroadcast, Broadcast, Publisher
+from server.door.streams import Refused, Source, Stream, Watcher
+from server.link import NO_FLAGS, Flag, Kind, Message, json_body
+from server.metrics import Metrics, kind_of_feed
+
+TAKEOVER_NS: Final = 5_000_000_000
+FEED_LINGER_NS: Final = 2_000_000_000
+STREAM_LINGER_NS: Final = 30_000_000_000
+"""How long viewers of a stream whose publisher has gone see the slate before they are sent away."""
+RATE_INTERVAL_NS: Final = 500_000_000
+MAX_BACKLOG_BYTES: Final = 1 << 20
+CODEC_PREFERENCE: Final = ("h264", "vp8")
+
+
+class StudioPort(Protocol):
+    """The hub's way to the studio that serves at present."""
+
+    @property
+    def active(self) -> bool: ...
+
+    @property
+    def ever_ready(self) -> bool: ...
+
+    @property
+    def backlog_bytes(self) -> int: ...
+
+    def send(
+        self,
+        kind: Kind,
+        ident: int = 0,
+        body: bytes = b"",
+        flags: Flag = NO_FLAGS,
+        rtp_time: int = 0,
+        arrival_ns: int = 0,
+    ) -> None: ...
+
+
+class Hub:
+    """The registry. `changed` is called when `describe` would say something new, `evict` to send a viewer away."""
+
+    def __init__(
+        self,
+        studio: StudioPort,
+        metrics: Metrics,
+        *,
+        max_feeds: int,
+        keep_audio: bool,
+        changed: Callable[[], None],
+        evict: Callable[[Watcher, str], None],
+        clock_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self.streams: dict[str, Stream] = {}
+        self._studio, self._metrics = studio, metrics
+        self._max_feeds, self._keep_audio = max_feeds, keep_audio
+        self._changed, self._evict, self._clock_ns = changed, evict, clock_ns
+        self._idents = itertools.count(1)
+        self._by_ident: dict[int, Stream] = {}
+        self._feed_by_ident: dict[int, tuple[Stream, Feed]] = {}
+        self._slates: dict[str, bytes] = {}
+        self._policies: dict[str, dict[str, Any]] = {}
+        self._rates_ns = 0
+
+    # Publishers
+
+    def check_free(self, name: str) -> None:
+        """Raises Refused(409) while another publisher has sent something within 5 s."""
+        stream = self.streams.get(name)
+        if stream is not None and stream.source is not None:
+            left_ns = TAKEOVER_NS - stream.source.silent_ns(self._clock_ns())
+            if left_ns > 0:
+                raise Refused(409, f"stream {name} has a publisher", 1 + left_ns // 1_000_000_000)
+
+    def start(self, name: str, source: Source, peer: Publisher) -> Publisher | None:
+        """Make `source` the stream's publisher; return the silent one that it takes over from, to be closed.
+
+        Raises:
+            Refused: another one was faster.
+        """
+        self.check_free(name)
+        stream = self.streams.get(name)
+        if stream is None:
+            stream = self.streams[name] = Stream(name, 0, dict(self._policies.get(name, {})))
+        replaced = stream.source.peer if stream.source is not None else None
+        if stream.source is not None:
+            self._drop_source(stream)
+        source.peer = peer
+        stream.source, stream.codec, stream.size = source, peer.codec, None
+        stream.ident = next(self._idents)
+        self._by_ident[stream.ident] = stream
+        for key, feed in list(stream.feeds.items()):
+            if feed.relay and feed.codec != stream.codec:
+                self._end_feed(stream, key, "the video's codec has changed")
+            else:
+                feed.needs_key = True
+        if self._studio.active:
+            self._introduce(stream)
+        self._changed()
+        return replaced
+
+    def stop(self, name: str, source: Source) -> None:
+        """The publisher has gone; viewers see the slate for a while, in case it comes back."""
+        stream = self.streams.get(name)
+        if stream is None or stream.source is not source:
+            return
+        self._drop_source(stream)
+        stream.left_ns = self._clock_ns()
+        for feed in stream.feeds.values():
+            feed.cut()
+        if not stream.watchers:
+            self._forget(stream)
+        self._changed()
+
+    def on_unit(self, name: str, source: Source, unit: AccessUnit) -> None:
+        """An access unit of the publisher: relayed as it is, and handed to the studio."""
+        stream = self.streams.get(name)
+        if stream is None or stream.source is not source:
+            return
+        now_ns = self._clock_ns()
+        self._metrics.frames.labels("received").inc()
+        stream.remember(unit.rtp_time, unit.arrival_ns, unit.captured_ns)
+        for feed in stream.feeds.values():
+            if feed.relay and not stream.panic:
+                if feed.show(unit, now_ns):
+                    self._metrics.frame_seconds.labels("raw").observe((now_ns - unit.arrival_ns) / 1e9)
+                else:
+                    self._ask_publisher(stream, now_ns)
+        self._forward(stream, unit, now_ns)
+
+    def on_gap(self, name: str, source: Source) -> None:
+        """Units were lost: nothing can be decoded before the next key frame."""
+        stream = self.streams.get(name)
+        if stream is None or stream.source is not source:
+            return
+        for feed in stream.feeds.values():
+            feed.needs_key = feed.needs_key or feed.relay
+        if self._studio.active:
+            self._studio.send(Kind.GAP, stream.ident)
+        self._ask_publisher(stream, self._clock_ns())
+
+    def on_audio(self, name: str, source: Source, payload: bytes, rtp_time: int) -> None:
+        stream = self.streams.get(name)
+        if stream is not None and stream.source is source and not stream.panic:
+            stream.audio.push(payload, stream.audio_clock.place(rtp_time, self._clock_ns()))
+
+    # Viewers
+
+    def check_watchable(self, name: str, feed_name: str) -> Stream:
+        """The stream, if it has a publisher and this feed.
+
+        Raises:
+            Refused: 409 nobody publishes, 404 no such track, 503 no studio has been ready yet.
+        """
+        stream = self.streams.get(name)
+        if stream is None or stream.source is None:
+            raise Refused(409, f"nobody publishes {name}", 2)
+        if feed_name.startswith("fancam/") and feed_name not in stream.fancams:
+            raise Refused(404, f"{name} has no {feed_name}")
+        if not self._studio.ever_ready:
+            raise Refused(503, "the server is still warming up", 2)
+        return stream
+
+    def watch(self, name: str, feed_name: str, offered: Sequence[str]) -> Watcher:
+        """Open the feed, in the first codec of ours that the viewer takes, or join it.
+
+        Raises:
+            Refused: as `check_watchable`; 422 no codec in common; 503 as many feeds are encoded as may be.
+        """
+        stream = self.check_watchable(name, feed_name)
+        usable = [codec for codec in CODEC_PREFERENCE if codec in offered]
+        if not usable:
+            raise Refused(422, "the offer has neither H264 nor VP8")
+        relay = feed_name == "raw" and stream.codec in offered
+        codec = stream.codec if relay else usable[0]
+        feed = stream.feeds.get((feed_name, codec, relay)) or self._open_feed(stream, feed_name, codec, relay)
+        feed.viewers += 1
+        watcher = Watcher(stream, feed)
+        stream.watchers.add(watcher)
+        self._changed()
+        return watcher
+
+    def leave(self, watcher: Watcher) -> None:
+        """The viewer has gone."""
+        if watcher not in watcher.stream.watchers:
+            return
+        watcher.stream.watchers.remove(watcher)
+        watcher.feed.viewers -= 1
+        watcher.feed.idle_since_ns = self._clock_ns()
+        if watcher.stream.source is None and not watcher.stream.watchers:
+            self._forget(watcher.stream)
+        self._changed()
+
+    def audio_of(self, name: str, feed_name: str) -> AudioBroadcast | None:
+        """The sound that goes with a feed; the redacted feed has none, since a voice identifies, unless it shall be kept."""
+        silent = feed_name == "redacted" and not self._keep_audio
+        return None if silent else self.streams[name].audio
+
+    # Policy
+
+    def set_policy(self, name: str, change: dict[str, Any]) -> dict[str, Any]:
+        """Change a stream's redaction at once; it holds for later publishers of the name too.
+
+        Raises:
+            Refused: 404 no such stream.
+        """
+        stream = self.streams.get(name)
+        if stream is None:
+            raise Refused(404, f"no stream {name}")
+        stream.policy.update(change)
+        self._policies[name] = dict(stream.policy)
+        if stream.source is not None and self._studio.active:
+            self._studio.send(Kind.POLICY, stream.ident, json_body(change))
+        now_ns = self._clock_ns()
+        for feed in stream.feeds.values():
+            if stream.panic and feed.relay:
+                feed.cut()
+        self._show_slates(stream, now_ns)
+        self._changed()
+        return dict(stream.policy)
+
+    # The studio
+
+    def studio_ready(self) -> None:
+        """Another studio serves from now on: tell it everything."""
+        for stream in self.streams.values():
+            if stream.source is not None:
+                self._introduce(stream)
+        self._changed()
+
+    def studio_lost(self) -> None:
+        """Every feed that the studio made shows the slate; fancams end, because the tracks that they follow have."""
+        now_ns = self._clock_ns()
+        for stream in self.streams.values():
+            self._end_fancams(stream, "the tracks have been lost")
+            stream.tracks = []
+            for feed in stream.feeds.values():
+                if not feed.relay:
+                    feed.cut()
+            self._show_slates(stream, now_ns)
+        self._changed()
+
+    def on_message(self, message: Message) -> None:
+        """A message of the studio that serves, or a slate of one that is getting ready."""
+        if message.kind is Kind.SLATE:
+            self._slates["h264" if message.flags & Flag.H264 else "vp8"] = bytes(message.body)
+        elif message.kind is Kind.STATS:
+            self._take_stats(message.json())
+        elif message.kind in (Kind.ENCODED, Kind.FEED_GONE):
+            stream_and_feed = self._feed_by_ident.get(message.ident)
+            if stream_and_feed is not None:
+                handle = self._encoded if message.kind is Kind.ENCODED else self._feed_gone
+                handle(*stream_and_feed, message)
+        else:
+            stream = self._by_ident.get(message.ident)
+            if stream is not None and message.kind is Kind.META:
+                tell_viewers(stream, message)
+            elif stream is not None and message.kind is Kind.TRACKS:
+                listed = message.json()
+                stream.size, stream.tracks = (listed["width"], listed["height"]), listed["tracks"]
+                self._changed()
+            elif stream is not None and message.kind is Kind.NEED_KEY:
+                self._ask_publisher(stream, self._clock_ns())
+
+    # Time
+
+    def tick(self) -> None:
+        """Ten times a second: slates where nothing comes, feeds without viewers, bit rates, streams that are over."""
+        now_ns = self._clock_ns()
+        rates_due = now_ns - self._rates_ns >= RATE_INTERVAL_NS
+        if rates_due:
+            self._rates_ns = now_ns
+        for stream in list(self.streams.values()):
+            self._show_slates(stream, now_ns)
+            for key, feed in list(stream.feeds.items()):
+                if not feed.viewers and now_ns - feed.idle_since_ns > FEED_LINGER_NS:
+                    self._close_feed(stream, key)
+                elif feed.relay and feed.needs_key and stream.source is not None:
+                    self._ask_publisher(stream, now_ns)
+                elif rates_due and not feed.relay:
+                    self._pass_on_rate(feed)
+            if stream.source is None and now_ns - stream.left_ns > STREAM_LINGER_NS:
+                for key in list(stream.feeds):
+                    self._end_feed(stream, key, "the stream has ended")
+                self._forget(stream)
+
+    def describe(self) -> dict[str, Any]:
+        """The body of GET /streams."""
+        now_ns = self._clock_ns()
+        return {"streams": [stream.describe(now_ns, self._studio.active) for _, stream in sorted(self.streams.items())]}
+
+    def count_streams(self) -> Counter[str]:
+        """Streams by state."""
+        now_ns = self._clock_ns()
+        return Counter(stream.state(now_ns, self._studio.active) for stream in self.streams.values())
+
+    def count_feeds(self) -> Counter[tuple[str, str]]:
+        """Open feeds by kind and codec."""
+        feeds = [feed for stream in self.streams.values() for feed in stream.feeds.values()]
+        return Counter((kind_of_feed(feed.name), feed.codec) for feed in feeds)
+
+    def latency(self, name: str) -> dict[str, Any]:
+        """The body of GET /streams/{name}/latency.
+
+        Raises:
+            Refused: 404 no such stream.
+        """
+        stream = self.streams.get(name)
+        if stream is None:
+            raise Refused(404, f"no stream {name}")
+        return stream.latency()
+
+    # Inner parts
+
+    def _introduce(self, stream: Stream) -> None:
+        wish = {"name": stream.name, "codec": stream.codec, "policy": stream.policy}
+        self._studio.send(Kind.STREAM_OPEN, stream.ident, json_body(wish))
+        for feed in stream.feeds.values():
+            if not feed.relay:
+                self._send_feed_open(stream, feed)
+        stream.skipping = True
+        stream.key_asked_ns = 0
+        self._ask_publisher(stream, self._clock_ns())
+
+    def _drop_source(self, stream: Stream) -> None:
+        """Forget the publisher and everything that was learnt from its video."""
+        self._end_fancams(stream, "the publisher has gone")
+        if self._studio.active:
+            self._studio.send(Kind.STREAM_CLOSE, stream.ident)
+        self._by_ident.pop(stream.ident, None)
+        for feed in stream.feeds.values():
+            self._feed_by_ident.pop(feed.ident, None)
+            feed.ident = next(self._idents)
+            self._feed_by_ident[feed.ident] = (stream, feed)
+        stream.source, stream.tracks = None, []
+        stream.recent.clear()
+
+    def _forget(self, stream: Stream) -> None:
+        for key in list(stream.feeds):
+            self._close_feed(stream, key)
+        if self.streams.get(stream.name) is stream:
+            del self.streams[stream.name]
+        self._changed()
+
+    def _forward(self, stream: Stream, unit: AccessUnit, now_ns: int) -> None:
+        """To the studio; a link that is full is not waited for: whole units are dropped up to a key frame."""
+        if not self._studio.active:
+            return
+        full = self._studio.backlog_bytes > MAX_BACKLOG_BYTES
+        if full and not stream.skipping:
+            stream.skipping = True
+            self._studio.send(Kind.GAP, stream.ident)
+        if stream.skipping and (full or not unit.key):
+            self._metrics.drops.labels("link_full" if full else "before_key").inc()
+            if not full:
+                self._ask_publisher(stream, now_ns)
+            return
+        stream.skipping = False
+        flags = Flag.KEY if unit.key else NO_FLAGS
+        self._studio.send(Kind.ACCESS_UNIT, stream.ident, unit.data, flags, unit.rtp_time, unit.arrival_ns)
+
+    def _ask_publisher(self, stream: Stream, now_ns: int) -> None:
+        """Ask for a key frame, once per 500 ms whoever needs it."""
+        peer = stream.source.peer if stream.source else None
+        if peer is not None and now_ns - stream.key_asked_ns >= KEY_INTERVAL_NS:
+            stream.key_asked_ns = now_ns
+            peer.request_key()
+
+    def _open_feed(self, stream: Stream, name: str, codec: str, relay: bool) -> Feed:
+        encoded = sum(not feed.relay for other in self.streams.values() for feed in other.feeds.values())
+        if not relay and encoded >= self._max_feeds and not self._close_an_idle_feed():
+            raise Refused(503, f"{self._max_feeds} feeds are being encoded, which is the most (--max-feeds)", 5)
+        feed = Feed(next(self._idents), name, codec, relay, Broadcast(codec), fed_ns=self._clock_ns())
+        feed.broadcast.on_key_needed = lambda: self._key_needed(stream, feed)
+        stream.feeds[name, codec, relay] = feed
+        self._feed_by_ident[feed.ident] = (stream, feed)
+        if relay:
+            self._ask_publisher(stream, self._clock_ns())
+        elif self._studio.active:
+            self._send_feed_open(stream, feed)
+        return feed
+
+    def _send_feed_open(self, stream: Stream, feed: Feed) -> None:
+        wish: dict[str, Any] = {"stream": stream.ident, "feed": feed.name, "codec": feed.codec}
+        rate = feed.broadcast.bit_rate()
+        if rate is not None:
+            wish["bit_rate"] = feed.asked_bit_rate = rate
+        feed.needs_key = True
+        self._studio.send(Kind.FEED_OPEN, feed.ident, json_body(wish))
+
+    def _close_an_idle_feed(self) -> bool:
+        for stream in self.streams.values():
+            for key, feed in stream.feeds.items():
+                if not feed.relay and not feed.viewers:
+                    self._close_feed(stream, key)
+                    return True
+        return False
+
+    def _close_feed(self, stream: Stream, key: tuple[str, str, bool]) -> None:
+        feed = stream.feeds.pop(key)
+        self._feed_by_ident.pop(feed.ident, None)
+        if not feed.relay and self._studio.active:
+            self._studio.send(Kind.FEED_CLOSE, feed.ident)
+        self._changed()
+
+    def _end_feed(self, stream: Stream, key: tuple[str, str, bool], reason: str) -> None:
+        """Send the feed's viewers away and close it."""
+        feed = stream.feeds[key]
+        for watcher in [watcher for watcher in stream.watchers if watcher.feed is feed]:
+            stream.watchers.remove(watcher)
+            self._evict(watcher, reason)
+        self._close_feed(stream, key)
+
+    def _end_fancams(self, stream: Stream, reason: str) -> None:
+        for key in [key for key in stream.feeds if key[0].startswith("fancam/")]:
+            self._end_feed(stream, key, reason)
+
+    def _key_needed(self, stream: Stream, feed: Feed) -> None:
+        now_ns = self._clock_ns()
+        if feed.relay:
+            self._ask_publisher(stream, now_ns)
+        elif self._studio.active and feed.may_ask_for_key(now_ns):
+            self._studio.send(Kind.FEED_KEY, feed.ident)
+
+    def _pass_on_rate(self, feed: Feed) -> None:
+        rate = feed.broadcast.bit_rate()
+        asked = feed.asked_bit_rate
+        if rate is None or not self._studio.active or (asked is not None and abs(rate - asked) < asked // 16):
+            return
+        feed.asked_bit_rate = rate
+        self._studio.send(Kind.FEED_RATE, feed.ident, json_body({"bit_rate": rate}))
+
+    def _show_slates(self, stream: Stream, now_ns: int) -> None:
+        for feed in stream.feeds.values():
+            slate = self._slates.get(feed.codec)
+            if feed.viewers and slate is not None and feed.slate_due(now_ns):
+                feed.show_slate(slate, now_ns)
+                self._metrics.frames.labels("door_slates").inc()
+
+    def _encoded(self, stream: Stream, feed: Feed, message: Message) -> None:
+        is_slate = bool(message.flags & Flag.IS_SLATE)
+        if stream.panic and not is_slate:
+            return  # it was under way when panic was declared
+        now_ns = self._clock_ns()
+        was_slate = feed.on_slate
+        unit = AccessUnit(bytes(message.body), message.rtp_time, bool(message.flags & Flag.KEY), message.arrival_ns, 0)
+        if not feed.show(unit, now_ns, is_slate=is_slate):
+            self._metrics.drops.labels("feed_before_key").inc()
+            self._key_needed(stream, feed)
+            return
+        if not is_slate:
+            self._metrics.frame_seconds.labels(kind_of_feed(feed.name)).observe((now_ns - message.arrival_ns) / 1e9)
+        if was_slate != is_slate:
+            self._changed()
+
+    def _feed_gone(self, stream: Stream, feed: Feed, message: Message) -> None:
+        self._end_feed(stream, (feed.name, feed.codec, feed.relay), message.json()["reason"])
+
+    def _take_stats(self, stats: dict[str, Any]) -> None:
+        self._metrics.take_stats(stats)
+        for ident, entry in stats["feeds"].items():
+            stream_and_feed = self._feed_by_ident.get(int(ident))
+            if stream_and_feed is not None and entry["width"]:
+                stream_and_feed[1].size = (entry["width"], entry["height"])

@@ -1,0 +1,121 @@
+"""Runs the door on one address until it is told to end, and ends it within 5 s."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import uvicorn
+
+from server.door.app import create_app
+from server.door.door import Door
+from server.settings import Settings, SettingsError
+
+MAX_HEADERS_BYTES: Final = 16 << 10
+MAX_CONNECTIONS: Final = 512
+GRACE_S: Final = 1
+
+
+class PortInUse(Exception):
+    """Somebody listens there already; the text is one line for the user."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket.
+
+    Raises:
+        PortInUse: somebody has the port.
+        SettingsError: there is no such address here, or the port needs more rights.
+    """
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except socket.gaierror as error:
+        raise SettingsError(f"host {host!r}: {error.strerror}") from None
+    listener = socket.socket(family, kind, proto)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise PortInUse(
+                f"port {port} on {host} is in use: stop what uses it, or name another with --port"
+            ) from None
+        raise SettingsError(f"cannot listen on {host} port {port}: {error.strerror}") from None
+    return listener
+
+
+def url_of(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+class Server(uvicorn.Server):
+    """Ends its long-lived responses before it waits for them, and exits with 0 on SIGINT and SIGTERM."""
+
+    def __init__(self, door: Door, listener: socket.socket, announce: Callable[[str], None]) -> None:
+        super().__init__(
+            uvicorn.Config(
+                create_app(door),
+                loop="uvloop",
+                http="h11",
+                ws="none",
+                lifespan="on",
+                log_config=None,
+                server_header=False,
+                proxy_headers=False,
+                h11_max_incomplete_event_size=MAX_HEADERS_BYTES,
+                limit_concurrency=MAX_CONNECTIONS,
+                timeout_graceful_shutdown=GRACE_S,
+            )
+        )
+        self._door, self._listener, self._announce = door, listener, announce
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            url = url_of(self._listener)
+            self._announce(f"Fancam serves on {url}")
+            self._announce(
+                f"  publish (WHIP): {url}/whip/NAME   watch (WHEP): {url}/whep/NAME/redacted   HTTP: {url}/docs"
+            )
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._door.events.close()
+        await super().shutdown(sockets)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def serve(settings: Settings, announce: Callable[[str], None], *, verbose: bool = False) -> None:
+    """Serve until SIGINT or SIGTERM.
+
+    Raises:
+        SettingsError: settings that cannot be served with.
+        PortInUse: the port is taken.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("uvicorn.access").setLevel(logging.INFO if verbose else logging.WARNING)
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    for library in ("aiortc", "aioice"):
+        logging.getLogger(library).setLevel(logging.WARNING)
+    door = Door(settings)
+    with listen(settings.host, settings.port) as listener:
+        Server(door, listener, announce).run(sockets=[listener])

@@ -1,0 +1,127 @@
+"""A stream: its publisher, its feeds and viewers, and what is told of them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from engines.frame import STAGES
+from server.door.feed import Feed, FeedClock
+from server.door.peers import AudioBroadcast, Publisher, Viewer
+
+STALLED_NS: Final = 2_000_000_000
+AUDIO_CLOCK_HZ: Final = 48_000
+REMEMBERED_UNITS: Final = 128
+REMEMBERED_LEDGERS: Final = 300
+STANDING_FEEDS: Final = ("redacted", "overlay", "raw")
+
+
+class Refused(Exception):
+    """What was asked for cannot be had now; carries the HTTP status that says so."""
+
+    def __init__(self, status: int, text: str, retry_after_s: int | None = None) -> None:
+        super().__init__(text)
+        self.status, self.text, self.retry_after_s = status, text, retry_after_s
+
+
+@dataclass(slots=True, eq=False)
+class Source:
+    """One publisher's session; of a stream only one is current, what others send is ignored."""
+
+    since_ns: int
+    peer: Publisher | None = None
+
+    def silent_ns(self, now_ns: int) -> int:
+        last_ns = self.peer.last_packet_ns if self.peer else 0
+        return now_ns - max(self.since_ns, last_ns)
+
+
+@dataclass(slots=True, eq=False)
+class Watcher:
+    """One viewer of one feed."""
+
+    stream: Stream
+    feed: Feed
+    peer: Viewer | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Stream:
+    """A stream with a publisher, or one whose publisher has just gone."""
+
+    name: str
+    ident: int
+    policy: dict[str, Any]
+    audio: AudioBroadcast = field(default_factory=AudioBroadcast)
+    audio_clock: FeedClock = field(default_factory=lambda: FeedClock(AUDIO_CLOCK_HZ))
+    source: Source | None = None
+    codec: str = ""
+    size: tuple[int, int] | None = None
+    tracks: list[dict[str, Any]] = field(default_factory=list)
+    feeds: dict[tuple[str, str, bool], Feed] = field(default_factory=dict)
+    """By name, codec and whether it is relayed."""
+    watchers: set[Watcher] = field(default_factory=set)
+    skipping: bool = True
+    """Units are not sent to the studio before the next key frame."""
+    left_ns: int = 0
+    key_asked_ns: int = 0
+    recent: OrderedDict[int, tuple[int, int]] = field(default_factory=OrderedDict)
+    """The latest units' RTP and capture times by their arrival."""
+    ledgers: deque[dict[str, float]] = field(default_factory=lambda: deque(maxlen=REMEMBERED_LEDGERS))
+
+    @property
+    def panic(self) -> bool:
+        return bool(self.policy.get("panic"))
+
+    def state(self, now_ns: int, studio_active: bool) -> str:
+        if self.source is None or self.source.silent_ns(now_ns) > STALLED_NS:
+            return "stalled"
+        on_slate = any(feed.on_slate for feed in self.feeds.values() if feed.name == "redacted" and feed.viewers)
+        return "slate" if self.panic or on_slate or not studio_active else "live"
+
+    @property
+    def fancams(self) -> list[str]:
+        """The feeds there could be of the people seen at present."""
+        return [f"fancam/{track['id']}" for track in self.tracks]
+
+    def remember(self, rtp_time: int, arrival_ns: int, captured_ns: int) -> None:
+        """Keep a unit's times, which its metadata will be told with."""
+        self.recent[arrival_ns] = rtp_time, captured_ns
+        if len(self.recent) > REMEMBERED_UNITS:
+            self.recent.popitem(last=False)
+
+    def describe(self, now_ns: int, studio_active: bool) -> dict[str, Any]:
+        """One entry of GET /streams."""
+        feeds = []
+        watched = [feed.name for feed in self.feeds.values()]
+        for name in dict.fromkeys([*STANDING_FEEDS, *self.fancams, *watched]):
+            versions = [feed for feed in self.feeds.values() if feed.name == name]
+            size = next((feed.size for feed in versions if feed.size), None)
+            feeds.append({"name": name, "viewers": sum(feed.viewers for feed in versions), "size": size})
+        width, height = self.size or (None, None)
+        return {
+            "name": self.name,
+            "state": self.state(now_ns, studio_active),
+            "width": width,
+            "height": height,
+            "codec": self.codec,
+            "panic": self.panic,
+            "feeds": feeds,
+            "tracks": [{"label": f"person {track['id']}", **track} for track in self.tracks],
+        }
+
+    def latency(self) -> dict[str, Any]:
+        """The body of GET /streams/{name}/latency: ms by stage, over the latest frames."""
+        times = {stage: sorted(ledger[stage] for ledger in self.ledgers if stage in ledger) for stage in STAGES}
+        return {
+            "frames": len(self.ledgers),
+            "last_ms": self.ledgers[-1] if self.ledgers else {},
+            "p50_ms": {stage: quantile(sample, 0.5) for stage, sample in times.items() if sample},
+            "p95_ms": {stage: quantile(sample, 0.95) for stage, sample in times.items() if sample},
+        }
+
+
+def quantile(ordered: list[float], share: float) -> float:
+    """The nearest-rank quantile of a sorted sample."""
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]

@@ -1,0 +1,82 @@
+"""WHEP (draft-ietf-wish-whep): a feed goes out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fastapi import APIRouter, HTTPException, Request, Response
+
+from server.door.access import client_address, right_to_view
+from server.door.limits import MAX_SDP_BYTES, StreamName, check_feed, read_body
+from server.door.peers import Broadcast, answer_viewer
+from server.door.streams import Watcher
+from server.door.whip import ANSWER, FRAGMENT_BODY, SDP, SDP_BODY, counted, created, delete, find, patch, preflight
+
+router = APIRouter(tags=["WHEP"])
+
+
+@router.post("/whep/{stream}/{feed:path}", status_code=201, responses=ANSWER, openapi_extra=SDP_BODY)
+async def watch_feed(stream: StreamName, feed: str, request: Request) -> Response:
+    """Watch a feed: `redacted`, `overlay`, `raw` or `fancam/NUMBER`; the overlay shows faces, so it needs view-raw."""
+    return await watch(stream, feed, request)
+
+
+@router.post("/{stream}/whep", status_code=201, responses=ANSWER, openapi_extra=SDP_BODY)
+async def watch_default(stream: StreamName, request: Request, feed: str = "redacted") -> Response:
+    """Watch a stream, redacted unless another feed is named."""
+    return await watch(stream, feed, request)
+
+
+@router.patch("/whep/session/{session}", status_code=204, openapi_extra=FRAGMENT_BODY)
+async def trickle(session: str, request: Request) -> Response:
+    """Add ICE candidates to a session."""
+    return await patch(find(request, session, "viewer"), request)
+
+
+@router.delete("/whep/session/{session}")
+async def stop(session: str, request: Request) -> Response:
+    """Stop watching."""
+    return await delete(find(request, session, "viewer"), request)
+
+
+@router.options("/whep/session/{session}")
+@router.options("/whep/{stream}/{feed:path}")
+@router.options("/{stream}/whep")
+async def options(request: Request) -> Response:
+    """What may be posted, and by which origin."""
+    return preflight(request)
+
+
+async def watch(stream: str, feed: str, request: Request) -> Response:
+    door = request.app.state.door
+    check_feed(feed)
+    needs = right_to_view(feed)
+    door.access.authorize(request, frozenset({needs}))
+    offer = await read_body(request, SDP, MAX_SDP_BYTES)
+    with counted(door, "whep"):
+        door.hub.check_watchable(stream, feed)
+        with door.sessions.opening("viewer", stream, needs, client_address(request)) as session:
+            watcher: Watcher | None = None
+
+            def pick(offered: Sequence[str]) -> Broadcast:
+                nonlocal watcher
+                watcher = door.hub.watch(stream, feed, offered)
+                return watcher.feed.broadcast
+
+            def closed() -> None:
+                if watcher is not None:
+                    door.hub.leave(watcher)
+                door.sessions.forget(session)
+
+            try:
+                peer = await answer_viewer(
+                    offer, pick=pick, audio=door.hub.audio_of(stream, feed), metadata=True, on_closed=closed
+                )
+            except BaseException:
+                closed()
+                raise
+            if watcher is None or watcher not in watcher.stream.watchers:
+                await peer.close()
+                raise HTTPException(409, f"{stream} ended meanwhile", {"Retry-After": "2"})
+            session.peer = watcher.peer = peer
+    return created(session, f"/whep/session/{session.ident}")
