@@ -26,17 +26,21 @@ def command(
     try:
         from engines.train import data as pictures
         from engines.train import scenes as drawn
-        from engines.train import trainer
+        from engines.train import trainer, workers
     except ModuleNotFoundError as error:
         raise Failure(f"{error.name} is not installed: training needs pip install 'fancam[train]'") from None
     import logging
+    import os
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         photos = pictures.read_labels(data)
         run = trainer.Trainer(out, trainer.Plan(steps=steps, minutes=minutes), resume)
         extra = pictures.read_labels(drawn.draw(out / "scenes", scenes)) if scenes else []
-        run.run(trainer.parallel_batches(pictures.mixed_album(photos, extra), run.plan, run.step))
-    except (pictures.DataError, trainer.TrainingError) as error:
+        album = pictures.mixed_album(photos, extra)
+        # On a CPU the trainer is slower than one process of batches; a GPU takes what all cores give.
+        makers = max(1, (os.cpu_count() or 1) - 1) if run.device.type == "cuda" else 1
+        run.run(workers.parallel_batches(album, run.plan.seed, run.step, run.plan.batch_size, makers))
+    except (pictures.DataError, workers.WorkerError, trainer.TrainingError) as error:
         raise Failure(str(error)) from None
     print(f"{out / trainer.CHECKPOINT}: {run.step} steps; fancam export turns it into ONNX")

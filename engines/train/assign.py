@@ -62,7 +62,7 @@ def _ignored(targets: Targets, centres: Tensor, pictures: int) -> Tensor:
     margin = IGNORE_MARGIN_PX
     low, high = targets.ignore[:, None, :2] - margin, targets.ignore[:, None, 2:] + margin
     inside = ((centres >= low) & (centres <= high)).all(2)
-    ignored = torch.zeros(pictures, centres.shape[0], dtype=torch.int32)
+    ignored = torch.zeros(pictures, centres.shape[0], dtype=torch.int32, device=centres.device)
     return ignored.index_add_(0, targets.ignore_picture, inside.int()) > 0
 
 
@@ -77,13 +77,13 @@ def assign(predictions: Tensor, targets: Targets, centres: Tensor, strides: Tens
     iou = paired_iou(decode_boxes(raw[:, 1:5], centres[place], strides[place]), targets.boxes[face])
     metric = raw[:, 0].sigmoid() ** SCORE_POWER * iou**IOU_POWER
 
-    dense_iou, dense = (torch.zeros(may.shape) for _ in range(2))
+    dense_iou, dense = (torch.zeros(may.shape, device=may.device) for _ in range(2))
     dense_iou[face, place] = iou
     dense[face, place] = metric + 1e-9
     width = min(PLACES_MAX, dense.shape[1])
     counts = (dense_iou.topk(width).values.sum(1) + PLACES_MIN).long().clamp(max=PLACES_MAX)
     best, best_places = dense.topk(width)
-    chosen = (torch.arange(width) < counts[:, None]) & (best > 0)
+    chosen = (torch.arange(width, device=may.device) < counts[:, None]) & (best > 0)
     face, column = chosen.nonzero(as_tuple=True)
     place, metric = best_places[face, column], best[face, column]
     picture, iou = targets.picture[face], dense_iou[face, place]
@@ -98,8 +98,8 @@ def assign(predictions: Tensor, targets: Targets, centres: Tensor, strides: Tens
     picture, place, face, metric, iou = (t[keep] for t in (picture, place, face, metric, iou))
 
     faces = targets.boxes.shape[0]
-    top_metric = torch.zeros(faces).scatter_reduce(0, face, metric, "amax")
-    top_iou = torch.zeros(faces).scatter_reduce(0, face, iou, "amax")
+    top_metric = iou.new_zeros(faces).scatter_reduce(0, face, metric, "amax")
+    top_iou = iou.new_zeros(faces).scatter_reduce(0, face, iou, "amax")
     quality = metric / top_metric[face].clamp(min=1e-9) * top_iou[face]
     ignored[picture, place] = False
     return Assignment(picture, place, face, quality, ignored)

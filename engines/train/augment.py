@@ -16,7 +16,7 @@ UPSCALE_MAX = 6.0
 COVER_MIN, FILL_SHARE = 0.7, 0.8
 ROTATION_SHARE, ROTATION_DEG, ASPECT = 1 / 3, 18.0, 0.12
 CUT_SHARE, FACE_IGNORED_PX = 0.5, 5.0
-MASK_SHARE, CLUTTER_SHARE, OCCLUSION_SHARE = 0.12, 0.2, 0.08
+MASK_SHARE, CLUTTER_SHARE, OCCLUSION_SHARE = 0.12, 0.3, 0.08
 MIRRORED = [1, 0, 2, 4, 3]
 
 
@@ -157,7 +157,7 @@ def _clutter(rng: np.random.Generator, sample: Sample) -> None:
         high = low + size
         if ((taken[:, :2] < high + 3) & (taken[:, 2:] > low - 3)).all(1).any():
             continue
-        kind, shade = rng.integers(4), _random_colour(rng)
+        kind, shade = rng.choice(4, p=[0.25, 0.2, 0.4, 0.15]), _random_colour(rng)
         a, b = low.astype(int).tolist(), high.astype(int).tolist()
         thick = -1 if rng.random() < 0.6 else int(rng.integers(1, 5))
         if kind == 0:
@@ -166,8 +166,9 @@ def _clutter(rng: np.random.Generator, sample: Sample) -> None:
             cv2.rectangle(sample.picture, a, b, shade, thick)
         elif kind == 2:
             text = "".join(chr(rng.integers(33, 126)) for _ in range(rng.integers(1, 4)))
+            stroke = max(1, round(size[1] * rng.uniform(0.02, 0.16)))
             scale = size[1] / 30 / max(1, len(text) * size[1] / size[0] / 1.5)
-            cv2.putText(sample.picture, text, (a[0], b[1]), int(rng.integers(8)), scale, shade, 2, cv2.LINE_AA)
+            cv2.putText(sample.picture, text, (a[0], b[1]), int(rng.integers(8)), scale, shade, stroke, cv2.LINE_AA)
         else:
             cv2.line(sample.picture, a, b, shade, int(rng.integers(1, 6)), cv2.LINE_AA)
 

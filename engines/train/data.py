@@ -1,7 +1,7 @@
-"""Pictures with labelled faces, and batches of training samples made in a process beside the trainer."""
+"""Pictures with labelled faces, and batches of training samples."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -164,10 +164,8 @@ def make_batch(album: Album, seed: int, step: int, batch_size: int) -> Batch:
     )
 
 
-def batches(album: Album, seed: int, first_step: int, batch_size: int) -> Iterator[Batch]:
-    """Batches from `first_step` on, without end."""
+def batches(album: Album, seed: int, steps: Iterable[int], batch_size: int) -> Iterator[Batch]:
+    """The batches of these steps."""
     cv2.setNumThreads(1)
-    step = first_step
-    while True:
+    for step in steps:
         yield make_batch(album, seed, step, batch_size)
-        step += 1

@@ -49,7 +49,9 @@ def fold(network: FaceNet) -> FaceNet:
     """`network`, changed: every batch normalisation is folded into the convolutions before it."""
     for module in list(network.modules()):
         if isinstance(module, nn.Sequential) and len(module) == 2 and isinstance(module[1], nn.BatchNorm2d):
-            module[0] = fuse_conv_bn_eval(module[0], module[1])
+            conv = module[0]
+            assert isinstance(conv, nn.Conv2d)
+            module[0] = fuse_conv_bn_eval(conv, module[1])
             module[1] = nn.Identity()
     stem, norm = network.stem, network.stem.norm
     assert isinstance(norm, nn.BatchNorm2d)

@@ -46,7 +46,7 @@ def landmark_loss(points: Tensor, truth: Tensor, sizes: Tensor) -> Tensor:
 def face_loss(predictions: Tensor, targets: Targets, centres: Tensor, strides: Tensor) -> dict[str, Tensor]:
     """The losses of `predictions`, float32 [n,p,15]: "score", "box", "landmarks" (weighted) and their sum "total"."""
     chosen = assign(predictions, targets, centres, strides)
-    quality = torch.zeros(predictions.shape[:2])
+    quality = predictions.new_zeros(predictions.shape[:2])
     quality[chosen.picture, chosen.place] = chosen.quality
     weight = chosen.quality
     total_weight = weight.sum().clamp(min=1.0)

@@ -3,19 +3,17 @@
 import json
 import logging
 import math
-import multiprocessing
 import os
-import queue
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from engines.train.assign import Targets
-from engines.train.data import Album, Batch, batches
+from engines.train.data import Batch
 from engines.train.losses import face_loss
 from engines.train.network import FaceNet, flatten, places
 
@@ -25,7 +23,6 @@ LEARNING_RATE, BETAS, WEIGHT_DECAY = 2e-3, (0.9, 0.99), 0.02
 WARM_UP_STEPS, FINAL_SHARE = 150, 0.02
 GRADIENT_NORM_MAX = 10.0
 EMA_DECAY = 0.9995
-QUEUE_BATCHES, BATCH_TIMEOUT_S = 4, 300.0
 LOG_EVERY_STEPS, SAVE_EVERY_S = 50, 60.0
 CHECKPOINT, LOG_FILE = "checkpoint.pt", "log.jsonl"
 
@@ -42,7 +39,7 @@ class Plan:
     minutes: float | None = None
     seed: int = 0
     batch_size: int = 32  # at 320 px
-    threads: int = field(default_factory=lambda: max(1, min(4, (os.cpu_count() or 1) - 1)))  # one core makes batches
+    threads: int = 1  # two gain nothing where the second core makes the batches
     bfloat16: bool = True
 
     def progress(self, step: int, ran_s: float) -> float:
@@ -87,62 +84,19 @@ class MovingAverage:
         torch._foreach_lerp_([self.state[k] for k in keys], [now[k] for k in keys], 1 - decay)
 
 
-def _produce(album: Album, seed: int, first_step: int, batch_size: int, out: multiprocessing.Queue) -> None:
-    os.nice(1)
-    for batch in batches(album, seed, first_step, batch_size):
-        out.put(batch)
-
-
-def _wait(made: multiprocessing.Queue, worker: multiprocessing.process.BaseProcess) -> Batch:
-    deadline = time.monotonic() + BATCH_TIMEOUT_S
-    while True:
-        alive = worker.is_alive()
-        try:
-            return made.get(timeout=1.0)
-        except queue.Empty:
-            if not alive:
-                raise TrainingError(f"the process that makes batches ended with {worker.exitcode}; see above") from None
-            if time.monotonic() > deadline:
-                raise TrainingError(f"the process that makes batches gave none for {BATCH_TIMEOUT_S:.0f} s") from None
-
-
-def parallel_batches(album: Album, plan: Plan, first_step: int) -> Iterator[Batch]:
-    """`batches`, made in a process of their own; ends it when closed."""
-    context = multiprocessing.get_context("spawn")
-    made: multiprocessing.Queue = context.Queue(QUEUE_BATCHES)
-    worker = context.Process(
-        target=_produce, args=(album, plan.seed, first_step, plan.batch_size, made), daemon=True, name="batches"
-    )
-    worker.start()
-    try:
-        while True:
-            yield _wait(made, worker)
-    finally:
-        worker.terminate()
-        worker.join()
-
-
-def to_targets(batch: Batch) -> Targets:
+def to_targets(batch: Batch, device: torch.device) -> Targets:
     """The truth of a batch as tensors."""
-    return Targets(
-        *(
-            torch.from_numpy(a)
-            for a in (batch.boxes, batch.picture, batch.landmarks, batch.ignore, batch.ignore_picture)
-        )
-    )
+    arrays = (batch.boxes, batch.picture, batch.landmarks, batch.ignore, batch.ignore_picture)
+    return Targets(*(torch.from_numpy(array).to(device) for array in arrays))
 
 
-def train_step(network: nn.Module, optimizer: torch.optim.Optimizer, batch: Batch, bfloat16: bool) -> dict[str, Tensor]:
-    """One step on a batch; returns the losses before it."""
-    height, width = batch.y.shape[-2:]
-    with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-        maps = network(torch.from_numpy(batch.y), torch.from_numpy(batch.uv))
-    losses = face_loss(flatten(maps), to_targets(batch), *places(height, width))
-    optimizer.zero_grad(set_to_none=True)
-    losses["total"].backward()
-    nn.utils.clip_grad_norm_(network.parameters(), GRADIENT_NORM_MAX)
-    optimizer.step()
-    return {k: v.detach() for k, v in losses.items()}
+def batch_losses(network: nn.Module, batch: Batch, bfloat16: bool, device: torch.device) -> dict[str, Tensor]:
+    """The losses of a batch under the network."""
+    y, uv = (torch.from_numpy(plane).to(device) for plane in (batch.y, batch.uv))
+    with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+        maps = network(y, uv)
+    centres, strides = (t.to(device) for t in places(*batch.y.shape[-2:]))
+    return face_loss(flatten(maps), to_targets(batch, device), centres, strides)
 
 
 class Trainer:
@@ -153,7 +107,8 @@ class Trainer:
         folder.mkdir(parents=True, exist_ok=True)
         torch.set_num_threads(plan.threads)
         torch.manual_seed(plan.seed)
-        self.network = FaceNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.network = FaceNet().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = make_optimizer(self.network)
         self.average = MovingAverage(self.network)
         self.step, self.ran_s = 0, 0.0
@@ -166,7 +121,7 @@ class Trainer:
         path = self.folder / CHECKPOINT
         if not path.is_file():
             raise TrainingError(f"nothing to resume: {path} does not exist")
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, map_location=self.device, weights_only=True)
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.average.state = state["average"]
@@ -201,7 +156,7 @@ class Trainer:
             rate = learning_rate(self.step, progress)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
-            losses = train_step(self.network, self.optimizer, batch, self.plan.bfloat16)
+            losses = self._learn(batch)
             self.average.update(self.network, self.step)
             self.step += 1
             self.ran_s = before_s + time.monotonic() - started
@@ -216,6 +171,14 @@ class Trainer:
                 self.save()
                 saved = time.monotonic()
         self.save()
+
+    def _learn(self, batch: Batch) -> dict[str, Tensor]:
+        losses = batch_losses(self.network, batch, self.plan.bfloat16, self.device)
+        self.optimizer.zero_grad(set_to_none=True)
+        losses["total"].backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_NORM_MAX)
+        self.optimizer.step()
+        return {name: value.detach() for name, value in losses.items()}
 
     def _note(self, losses: dict[str, float], rate: float, progress: float) -> None:
         row = {
