@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
+from pathlib import Path
 from types import FrameType
 from typing import Any, Final, NoReturn
 
 import cv2
-from engines.detect.detector import Detector, open_detector
 
+from engines.detect.detector import Detector, open_detector
 from server.studio.canary import finds_known_face
 from server.studio.studio import Studio
 
@@ -21,13 +23,17 @@ logger = logging.getLogger("server.studio")
 
 SWITCH_INTERVAL_S: Final = 0.001
 """How long a thread may keep the others from running Python: the usual 5 ms are a sixth of a frame."""
+MEMORY_LIMIT_BYTES: Final = 8 << 30
+"""Of address space. Threads, codecs and the network's code take some 2 GiB of it; a picture that asks for 9 GB gets none."""
 EXIT_FATAL: Final = 70
-DETECTOR_SETTINGS: Final = ("runtime", "precision", "long_side", "threads", "conf", "model")
+DETECTOR_SETTINGS: Final = ("runtime", "precision", "long_side", "threads", "conf")
 
 
 def make_detector(settings: dict[str, Any]) -> Detector:
     """The detector that the HELLO asks for; what it does not mention stays at the default."""
-    return open_detector(**{name: settings[name] for name in DETECTOR_SETTINGS if name in settings})
+    model = settings.get("model")
+    wishes = {name: settings[name] for name in DETECTOR_SETTINGS if name in settings}
+    return open_detector(Path(model) if model else None, **wishes)
 
 
 def die(reason: str) -> NoReturn:
@@ -48,6 +54,7 @@ def main() -> None:
     logging.basicConfig(level=options.log_level, format="%(asctime)s studio %(levelname)s %(message)s")
     signal.signal(signal.SIGTERM, terminate)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the door says when to stop
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT_BYTES, resource.getrlimit(resource.RLIMIT_AS)[1]))
     cv2.setNumThreads(1)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     link = socket.socket(fileno=options.fd)

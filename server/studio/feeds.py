@@ -11,10 +11,10 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final, Literal
+from typing import Final
 
+from engines.codecs.decode import Codec
 from engines.codecs.encode import Encoder
-
 from engines.frame import Ledger, Picture, RedactedFrame
 from engines.pipeline import Analysed, Feed, RedactedFeed, make_feed
 from engines.render.redact import Redactor, Unsafe
@@ -51,7 +51,7 @@ class LiveFeed:
         self,
         ident: int,
         name: str,
-        codec: Literal["h264", "vp8"],
+        codec: Codec,
         bit_rate: int | None,
         stream: Stream,
         outbox: Outbox,
@@ -258,7 +258,7 @@ class LiveFeed:
 
     def _tell(self, analysed: Analysed, ledger: Ledger) -> None:
         stages = ledger.stages_ms()
-        own = {stage: stages[stage] for stage in ("rendered", "encoded", "sent") if stage in stages}
+        own: dict[str, float] = {stage: stages[stage] for stage in ("rendered", "encoded", "sent") if stage in stages}
         own["total"] = (ledger.encoded - ledger.arrived) / 1e6
         self.tally.time(own)
         if self.stream.leader() is self:

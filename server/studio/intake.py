@@ -8,10 +8,9 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
-from engines.codecs.decode import DecodeError, VideoDecoder
-
+from engines.codecs.decode import Codec, DecodeError, VideoDecoder
 from engines.frame import RTP_CLOCK_HZ, Frame, Ledger
 from server.studio.ledger import Complaint, Tally
 
@@ -77,12 +76,12 @@ class Intake:
 
     def __init__(
         self,
-        codec: Literal["h264", "vp8"],
+        codec: Codec,
         on_frame: Callable[[Frame], None],
         need_key: Callable[[], None],
         tally: Tally,
     ) -> None:
-        self._codec: Literal["h264", "vp8"] = codec
+        self._codec: Codec = codec
         self._on_frame, self._need_key, self._tally = on_frame, need_key, tally
         self._units: deque[AccessUnit] = deque()
         self._changed = threading.Condition()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
+from engines.codecs.decode import Codec
 from engines.frame import RTP_CLOCK_HZ, Detections, Frame, Tracks
 from engines.pipeline import Pipeline
 from engines.render.redact import STYLES, Style
@@ -37,7 +38,7 @@ class Stream:
         self,
         ident: int,
         name: str,
-        codec: Literal["h264", "vp8"],
+        codec: Codec,
         policy: dict[str, Any],
         inference: Inference,
         outbox: Outbox,

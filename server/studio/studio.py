@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
+from engines.codecs.decode import Codec
 from engines.codecs.encode import Encoder
 from engines.detect.detector import Detector
-
 from engines.render.redact import Redactor
 from server.link import Flag, Kind, Message, Parser
 from server.studio.feeds import LiveFeed
@@ -128,7 +128,7 @@ class Studio:
     def _send_slates(self) -> None:
         """Key frames that the door shows while no studio is there."""
         width, height = SLATE_SIZE
-        codecs: tuple[tuple[str, Flag], ...] = (("h264", Flag.H264), ("vp8", Flag.VP8))
+        codecs: tuple[tuple[Codec, Flag], ...] = (("h264", Flag.H264), ("vp8", Flag.VP8))
         for codec, flag in codecs:
             encoder = Encoder(codec, width, height)
             slate = Redactor().slate(width, height, "reconnecting", 0)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 
 import pytest
 
 from server.link import Flag, Kind
-import itertools
 
 
 def is_slate(message):

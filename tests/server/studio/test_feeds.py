@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import statistics
 import time
 
 from engines.scene.marker import read_marker
 from server.link import Flag, Kind
-import itertools
 
 
 def pictures(messages):
