@@ -1,0 +1,171 @@
+"""Read a video file: every source frame becomes exactly one upright, even-sized I420 frame with a rising time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+import av
+import numpy as np
+
+from engines.codecs.decode import to_i420
+from engines.frame import RTP_CLOCK_HZ, U8, Frame, Picture
+
+FORMATS: Final = "mov,matroska,webm,mpegts,mpeg,avi,flv,gif,h264,hevc,ivf,ogg,asf,mxf,apng,image2,yuv4mpegpipe"
+"""Containers that hold their own pictures: lists and scripts, which open other files, are not among them."""
+MAX_SIDE_PX: Final = 8192
+USUAL_FPS: Final = Fraction(30)
+
+
+class FileError(Exception):
+    """A file that cannot be read as video; one line, with its name."""
+
+
+class VideoFile:
+    """An open video file; iterate over it once for its frames.
+
+    `width` and `height` are those of the frames: upright (the rotation in the file's metadata is applied) and even (the last
+    column or row is repeated). `sample_aspect_ratio` of those, 1 when unknown; `fps` the average rate; `frames_expected` 0
+    when unknown; `broken` counts pieces of data that could not be decoded. A file that changes size midway is
+    scaled to the size of its first frame.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """
+        Raises:
+            FileError: no such file, not a video, or no video stream in it.
+        """
+        if not path.is_file():
+            raise FileError(f"{path}: no such file")
+        try:
+            self._container = av.open(
+                str(path),
+                options={"protocol_whitelist": "file", "format_whitelist": FORMATS},
+                metadata_errors="ignore",
+            )
+        except (av.FFmpegError, ValueError) as error:
+            raise FileError(f"{path}: not a video that can be read ({_reason(error)})") from error
+        if not self._container.streams.video:
+            self._container.close()
+            raise FileError(f"{path}: holds no video stream")
+        self.path = path
+        self.broken = 0
+        self._stream = self._container.streams.video[0]
+        self._stream.thread_type = "AUTO"
+        self._stream.codec_context.options = {"max_pixels": str(MAX_SIDE_PX * MAX_SIDE_PX)}
+        rate = self._stream.average_rate or self._stream.guessed_rate
+        self.fps = Fraction(rate.numerator, rate.denominator) if rate else USUAL_FPS
+        self.frames_expected = self._stream.frames or round(self.duration_s * self.fps)
+        self.start_s = 0.0
+        """Time of the first frame in the file's own clock, subtracted from all; known once iteration has begun."""
+        self._pictures = self._decode()
+        self._first = next(self._pictures, None)
+        if self._first is None:
+            self._container.close()
+            raise FileError(f"{path}: holds no picture that can be decoded")
+        upright = _upright(self._first)
+        self.width, self.height = (upright.shape[1] + 1) // 2 * 2, (upright.shape[0] + 1) // 2 * 2
+        self._source_size = self._first.width, self._first.height
+        sar = self._stream.sample_aspect_ratio
+        self.sample_aspect_ratio = Fraction(sar.numerator, sar.denominator) if sar else Fraction(1)
+        if _turns(self._first) % 2:
+            self.sample_aspect_ratio = 1 / self.sample_aspect_ratio
+
+    @property
+    def duration_s(self) -> float:
+        """As the file says, 0 when it does not."""
+        if self._stream.duration and self._stream.time_base:
+            return float(self._stream.duration * self._stream.time_base)
+        return (self._container.duration or 0) / 1e6
+
+    def __enter__(self) -> VideoFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._container.close()
+
+    def __iter__(self) -> Iterator[Frame]:
+        first, self._first = self._first, None
+        if first is None:
+            raise ValueError("a VideoFile can be iterated over once")
+        clock = _Clock(self.fps)
+        rtp_time = clock.ticks(first)
+        self.start_s = clock.start_s
+        yield self._frame(first, rtp_time)
+        for picture in self._pictures:
+            yield self._frame(picture, clock.ticks(picture))
+
+    def _decode(self) -> Iterator[av.VideoFrame]:
+        """Pictures of all packets; broken data is counted and stepped over."""
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except av.FFmpegError:
+                self.broken += 1
+                return
+            try:
+                yield from packet.decode()
+            except av.FFmpegError:
+                self.broken += 1
+
+    def _frame(self, picture: av.VideoFrame, rtp_time: int) -> Frame:
+        if (picture.width, picture.height) != self._source_size:
+            picture = picture.reformat(*self._source_size, format="yuv420p")
+        turns = _turns(picture)
+        planar = to_i420(picture)
+        frame = Frame.from_video_frame(planar, rtp_time, 0)
+        if not turns and (frame.width, frame.height) == (self.width, self.height):
+            return frame
+        upright = Picture(self.width, self.height)
+        for source, target in ((frame.y, upright.y), (frame.u, upright.u), (frame.v, upright.v)):
+            _lay(np.rot90(source, turns), target)
+        return Frame.from_video_frame(upright.video_frame, rtp_time, 0)
+
+
+class _Clock:
+    """Times of frames in 90 kHz ticks from the first, always rising, also where the file has none or false ones."""
+
+    def __init__(self, fps: Fraction) -> None:
+        self._step = max(1, round(RTP_CLOCK_HZ / fps))
+        self._last: int | None = None
+        self.start_s = 0.0
+
+    def ticks(self, picture: av.VideoFrame) -> int:
+        time_s = picture.time
+        if self._last is None:
+            self.start_s = time_s or 0.0
+            self._last = 0
+        elif time_s is None:
+            self._last += self._step
+        else:
+            self._last = max(round((time_s - self.start_s) * RTP_CLOCK_HZ), self._last + 1)
+        return self._last
+
+
+def _turns(picture: av.VideoFrame) -> int:
+    """Quarter turns counterclockwise that make the picture upright."""
+    return round(picture.rotation / 90) % 4
+
+
+def _upright(picture: av.VideoFrame) -> np.ndarray:
+    return np.rot90(np.empty((picture.height, picture.width), np.bool_), _turns(picture))
+
+
+def _lay(source: U8, target: U8) -> None:
+    """Copy into a target that may be a row or a column larger; what is more repeats the last."""
+    height, width = source.shape
+    target[:height, :width] = source
+    target[height:, :width] = source[-1:]
+    target[:, width:] = target[:, width - 1 : width]
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
