@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.interpolate import PchipInterpolator
 
 from engines.scene.body import FLOOR_MM, Pose
 from engines.scene.looks import Look
+
+if TYPE_CHECKING:
+    from scipy.interpolate import PchipInterpolator
 
 FACE_MM = 180.0
 "Chin to hairline of an average head: sizes of faces are given as this part of the picture's height."
@@ -29,6 +32,8 @@ class Path:
     def _line(self) -> PchipInterpolator | None:
         if len(self.keys) < 2:
             return None
+        from scipy.interpolate import PchipInterpolator  # slow to import, and the studio draws nothing that moves
+
         times, values = np.array(self.keys, float).T
         around = np.concatenate([times - self.loop_s, times, times + self.loop_s])
         return PchipInterpolator(around, np.tile(values, 3))
