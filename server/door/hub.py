@@ -63,11 +63,13 @@ class Hub:
         changed: Callable[[], None],
         evict: Callable[[Watcher, str], None],
         clock_ns: Callable[[], int] = time.monotonic_ns,
+        make_broadcast: Callable[[str], Broadcast] = Broadcast,
     ) -> None:
         self.streams: dict[str, Stream] = {}
         self._studio, self._metrics = studio, metrics
         self._max_feeds, self._keep_audio = max_feeds, keep_audio
         self._changed, self._evict, self._clock_ns = changed, evict, clock_ns
+        self._make_broadcast = make_broadcast
         self._idents = itertools.count(1)
         self._by_ident: dict[int, Stream] = {}
         self._feed_by_ident: dict[int, tuple[Stream, Feed]] = {}
@@ -383,7 +385,7 @@ class Hub:
         encoded = sum(not feed.relay for other in self.streams.values() for feed in other.feeds.values())
         if not relay and encoded >= self._max_feeds and not self._close_an_idle_feed():
             raise Refused(503, f"{self._max_feeds} feeds are being encoded, which is the most (--max-feeds)", 5)
-        feed = Feed(next(self._idents), name, codec, relay, Broadcast(codec), fed_ns=self._clock_ns())
+        feed = Feed(next(self._idents), name, codec, relay, self._make_broadcast(codec), fed_ns=self._clock_ns())
         feed.broadcast.on_key_needed = lambda: self._key_needed(stream, feed)
         stream.feeds[name, codec, relay] = feed
         self._feed_by_ident[feed.ident] = (stream, feed)

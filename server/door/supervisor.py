@@ -209,10 +209,11 @@ class Supervisor:
         studio.kill()
         self._ending.append(studio.process)
         self._put_off_next_start(studio, reason)
+        if self._serving in (None, studio):
+            self.trouble = f"the studio is lost: {reason}"
         if studio is not self._serving:
             return
         self._serving = None
-        self.trouble = f"the studio is lost: {reason}"
         self.metrics.studio_restarts.inc()
         self.metrics.studio_ready.set(0)
         self._on_lost()
