@@ -73,6 +73,15 @@ class Lookahead(Generic[Item]):
         path = self._paths.get((track_id, item.shot))
         return path.smooth(item.time_s) if path else None
 
+    def spans(self, item: Item) -> dict[int, float]:
+        """Tracks that were seen at or before and at or after a frame just returned: id → seconds from first to last look,
+        as far as is known; to be asked before the next `push`."""
+        return {
+            track_id: path.times[-1] - path.times[0]
+            for (track_id, shot), path in self._paths.items()
+            if shot == item.shot and path.times[0] <= item.time_s <= path.times[-1]
+        }
+
     def _release(self) -> tuple[Item, F32]:
         item = self._waiting.popleft()
         boxes = [path.fill(item.time_s, self._delay_s) for (_, shot), path in self._paths.items() if shot == item.shot]

@@ -1,0 +1,55 @@
+"""`fancam process VIDEO --out DIR`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    video: Annotated[Path, typer.Argument(help="The video to redact.")],
+    out: Annotated[Path, typer.Option(help="Folder for redacted.mp4, fancam-N.mp4, tracks.csv and summary.json.")],
+    fancams: Annotated[
+        bool, typer.Option("--fancams/--no-fancams", help="Cut one video per person seen for a second.")
+    ] = True,
+    keep_audio: Annotated[bool, typer.Option("--keep-audio", help="Keep the sound: a voice identifies.")] = False,
+    style: Annotated[str, typer.Option(help="How faces are covered: solid, mosaic or blur.")] = "solid",
+    preset: Annotated[
+        str, typer.Option(help="How fancams frame: face, 'upper body', 'full body' or seeds (200x630).")
+    ] = "upper body",
+    imgsz: Annotated[int, typer.Option(min=160, max=1920, help="Long side at which faces are searched, px.")] = 640,
+    runtime: Annotated[str, typer.Option(help="auto, openvino or onnxruntime.")] = "auto",
+) -> None:
+    from client.cli.main import Failure
+    from client.cli.progress import progress
+    from engines.codecs.files import FileError
+    from engines.detect.detector import open_detector
+    from engines.offline import Options, process
+    from engines.render.crop import PRESETS
+    from engines.render.redact import STYLES
+    from engines.runtimes import KINDS, RuntimeFailure
+
+    for name, value, known in (
+        ("style", style, STYLES),
+        ("preset", preset, PRESETS),
+        ("runtime", runtime, ("auto", *KINDS)),
+    ):
+        if value not in known:
+            raise typer.BadParameter(f"{value!r} is not one of {', '.join(known)}", param_hint=f"--{name}")
+    started = time.monotonic()
+    try:
+        detector = open_detector(runtime=runtime, long_side=imgsz)  # type: ignore[arg-type]
+        with progress("redacting", "frames") as update:
+            options = Options(fancams=fancams, keep_audio=keep_audio, style=style, preset=preset)  # type: ignore[arg-type]
+            summary = process(video, out, detector, options, update)
+    except (FileError, RuntimeFailure, OSError) as error:
+        raise Failure(str(error)) from error
+    cut = [person.fancam for person in summary.people if person.fancam]
+    took_s = time.monotonic() - started
+    print(f"{summary.frames} frames in {took_s:.1f} s, {summary.faces / max(summary.frames, 1):.1f} faces a frame")
+    print(f"{out / 'redacted.mp4'}, {len(cut)} fancams, {out / 'tracks.csv'}, {out / 'summary.json'}")
+    if summary.broken:
+        print(f"{video}: {summary.broken} damaged places could not be decoded; what could is there")

@@ -1,0 +1,280 @@
+"""The same pipeline over a file: a redacted video, one fancam per person, and what was seen as CSV and JSON.
+
+Frames wait a second (`engines.track.lookahead`), so that a face is covered from before it was first found and a fancam's
+path is smoothed without lag. Each source frame gives one redacted frame.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from queue import Queue
+from threading import Thread
+from typing import Any, Final
+
+from engines.codecs.files import VideoFile
+from engines.codecs.mux import Audio, Mp4Writer
+from engines.detect.detector import Detector
+from engines.frame import F32, RTP_CLOCK_HZ
+from engines.pipeline import Analysed, FancamFeed, Pipeline, RedactedFeed
+from engines.render.crop import DEFAULT_PRESET, output_size
+from engines.render.redact import Style
+from engines.track.lookahead import Lookahead
+
+LEAST_SEEN_S: Final = 1.0
+"""People seen for less get no fancam."""
+FRAMES_AHEAD: Final = 16
+"""Analysed frames that wait for the encoders at most."""
+COLUMNS: Final = ("frame", "class", "x", "y", "w", "h", "pts_s", "track", "score", "state")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    fancams: bool = True
+    keep_audio: bool = False
+    style: Style = "solid"
+    preset: str = DEFAULT_PRESET
+    x264_preset: str = "veryfast"
+    crf: int = 23
+
+
+@dataclass(slots=True)
+class Person:
+    """One track, as it stands in the summary."""
+
+    track: int
+    first_s: float
+    last_s: float
+    frames: int = 0
+    filled: int = 0
+    fancam: str | None = None
+
+
+@dataclass(slots=True)
+class Summary:
+    source: str
+    width: int
+    height: int
+    fps: float
+    frames: int = 0
+    seconds: float = 0.0
+    faces: int = 0
+    """Detections of score 0.5 and more, over all frames."""
+    broken: int = 0
+    """Pieces of the source that could not be decoded."""
+    sound: str = "dropped"
+    people: list[Person] = field(default_factory=list)
+    detector: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def process(
+    video: Path,
+    out: Path,
+    detector: Detector,
+    options: Options,
+    progress: Callable[[int, int], None] = lambda done, of: None,
+) -> Summary:
+    """Write `redacted.mp4`, `fancam-<track>.mp4`, `tracks.csv` and `summary.json` into the folder `out`.
+
+    `progress` is called with the frames done and expected (0 when unknown). Nothing is left half written.
+
+    Raises:
+        FileError: the source cannot be read.
+        OSError: the folder cannot be written.
+    """
+    with VideoFile(video) as source:
+        out.mkdir(parents=True, exist_ok=True)
+        summary = Summary(video.name, source.width, source.height, float(source.fps), options=asdict(options))
+        detector.warm_up(source.width, source.height)
+        summary.detector = detector.describe()
+        pipeline, lookahead = Pipeline(detector), Lookahead[Analysed]()
+        with Writers(source, out, options, summary) as writers:
+            confirmed: set[int] = set()
+            for frame in source:
+                analysed = pipeline.analyse(frame)
+                confirmed.update(analysed.tracks.ids[analysed.tracks.confirmed].tolist())
+                summary.frames += 1
+                summary.faces += int((analysed.detections.scores >= 0.5).sum())
+                for item, extra in lookahead.push(analysed):
+                    writers.put(Ready.of(item, extra, lookahead, confirmed))
+                progress(summary.frames, source.frames_expected)
+            for item, extra in lookahead.flush():
+                writers.put(Ready.of(item, extra, lookahead, confirmed))
+        summary.broken = source.broken
+    (out / ".summary.json.part").write_text(json.dumps(asdict(summary), indent=1) + "\n")
+    (out / ".summary.json.part").replace(out / "summary.json")
+    return summary
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A frame that has waited long enough: what to cover besides, and who is seen where."""
+
+    item: Analysed
+    extra_boxes: F32
+    people: dict[int, tuple[F32, float]]
+    """Track → smoothed face (4,) xyxy px, seconds it is known to be seen in all."""
+
+    @classmethod
+    def of(cls, item: Analysed, extra: F32, lookahead: Lookahead[Analysed], confirmed: set[int]) -> Ready:
+        people = {}
+        for track, span_s in lookahead.spans(item).items():
+            face = lookahead.face(track, item)
+            if track in confirmed and face is not None:
+                people[track] = (face, span_s)
+        return cls(item, extra, people)
+
+
+class Writers:
+    """Renders and encodes in a thread of its own; as a context manager, waits for it and completes or discards all files."""
+
+    def __init__(self, source: VideoFile, out: Path, options: Options, summary: Summary) -> None:
+        self._source, self._out, self._options, self._summary = source, out, options, summary
+        self._queue: Queue[Ready | None] = Queue(FRAMES_AHEAD)
+        self._error: Exception | None = None
+        self._thread = Thread(target=self._run, name="writers", daemon=True)
+        self._abandoned = False
+
+    def put(self, ready: Ready) -> None:
+        if self._error is not None:
+            raise self._error
+        self._queue.put(ready)
+
+    def __enter__(self) -> Writers:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._abandoned = kind is not None
+        self._queue.put(None)
+        self._thread.join()
+        if kind is None and self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        try:
+            with ExitStack() as files:
+                self._write_all(files)
+                if self._abandoned:
+                    raise Abandoned
+        except Abandoned:
+            pass
+        except Exception as error:  # noqa: BLE001  handed to the thread that reads
+            self._error = error
+            while self._queue.get() is not None:
+                pass
+
+    def _write_all(self, files: ExitStack) -> None:
+        rows = files.enter_context(Rows(self._out / "tracks.csv"))
+        redacted = RedactedFeed((self._source.width, self._source.height), self._options.style)
+        video: Mp4Writer | None = None
+        fancams: dict[int, Fancam] = {}
+        index = 0
+        while (ready := self._queue.get()) is not None:
+            if video is None:  # the sound's offset is known once the first frame is there
+                video = files.enter_context(self._open("redacted.mp4", redacted.size, self._audio(files)))
+            safe = redacted.render(ready.item, ready.extra_boxes)
+            video.write(safe.picture, ready.item.frame.rtp_time)
+            redacted.release(safe)
+            self._write_people(index, ready, rows, fancams, files)
+            self._summary.seconds = ready.item.time_s
+            index += 1
+
+    def _write_people(self, index: int, ready: Ready, rows: Rows, fancams: dict[int, Fancam], files: ExitStack) -> None:
+        known = {person.track: person for person in self._summary.people}
+        for track, (face, span_s) in ready.people.items():
+            state = rows.write(index, track, face, ready.item)
+            person = known.get(track)
+            if person is None:
+                person = Person(track, ready.item.time_s, 0)
+                self._summary.people.append(person)
+            person.last_s = ready.item.time_s
+            person.frames += 1
+            person.filled += state == "filled"
+            if track not in fancams:
+                if not self._options.fancams or span_s < LEAST_SEEN_S - 1.5 / self._summary.fps:
+                    continue
+                person.fancam = f"fancam-{track}.mp4"
+                size = output_size(self._source.width, self._source.height, self._options.preset)
+                feed = FancamFeed(track, size, self._options.preset)
+                fancams[track] = Fancam(
+                    feed, files.enter_context(self._open(person.fancam, size)), ready.item.frame.rtp_time
+                )
+            fancams[track].write(ready.item, face)
+
+    def _open(self, name: str, size: tuple[int, int], audio: Audio | None = None) -> Mp4Writer:
+        return Mp4Writer(
+            self._out / name,
+            *size,
+            fps=self._source.fps,
+            preset=self._options.x264_preset,
+            crf=self._options.crf,
+            sample_aspect_ratio=self._source.sample_aspect_ratio,
+            audio=audio,
+        )
+
+    def _audio(self, files: ExitStack) -> Audio | None:
+        if not self._options.keep_audio:
+            return None
+        audio = Audio(self._source.path, self._source.start_s)
+        files.callback(audio.close)
+        self._summary.sound = "kept" if audio.stream is not None else "none"
+        return audio
+
+
+class Abandoned(Exception):
+    """Reading failed or was stopped: nothing written may stay."""
+
+
+@dataclass(slots=True)
+class Fancam:
+    feed: FancamFeed
+    writer: Mp4Writer
+    start: int
+    """RTP time of its first frame."""
+
+    def write(self, item: Analysed, face: F32) -> None:
+        picture = self.feed.render(item, face=face)
+        if picture is not None:
+            self.writer.write(picture, item.frame.rtp_time - self.start)
+            self.feed.release(picture)
+
+
+class Rows:
+    """`tracks.csv`, written aside: a line per person and frame, boxes normalised, x and y the centre."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._aside = path, path.with_name(f".{path.name}.part")
+        self._file = self._aside.open("w", newline="")
+        self._csv = csv.writer(self._file)
+        self._csv.writerow(COLUMNS)
+
+    def write(self, index: int, track: int, face: F32, item: Analysed) -> str:
+        """Returns the row's state: measured, or filled between two measurements."""
+        x0, y0, x1, y1 = (float(value) for value in face)
+        width, height = item.frame.width, item.frame.height
+        at = item.tracks.index_of(track)
+        measured = at is not None and bool(item.tracks.measured[at])
+        score = float(item.tracks.scores[at]) if at is not None else 0.0
+        state = "measured" if measured else "filled"
+        shape = ((x0 + x1) / 2 / width, (y0 + y1) / 2 / height, (x1 - x0) / width, (y1 - y0) / height)
+        pts_s = item.frame.rtp_time / RTP_CLOCK_HZ
+        self._csv.writerow(
+            [index, "face", *(f"{value:.6f}" for value in shape), f"{pts_s:.6f}", track, f"{score:.3f}", state]
+        )
+        return state
+
+    def __enter__(self) -> Rows:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._file.close()
+        if kind is None:
+            self._aside.replace(self._path)
+        else:
+            self._aside.unlink()
