@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import sys
@@ -37,6 +38,7 @@ class Running:
 
     door: Door
     port: int
+    loop: asyncio.AbstractEventLoop
 
     @property
     def url(self) -> str:
@@ -72,7 +74,7 @@ def running_door(command: tuple[str, ...] = FAKE_STUDIO, *, warm: bool = True, *
         thread.start()
         try:
             wait_until(lambda: server.started or not thread.is_alive(), "the server's start")
-            running = Running(door, listener.getsockname()[1])
+            running = Running(door, listener.getsockname()[1], door._tasks[0].get_loop())
             if warm:
                 wait_until(lambda: running.ask("GET", "/readyz").status == 200, "a warm studio")
             yield running

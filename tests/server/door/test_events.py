@@ -1,0 +1,72 @@
+"""Server-sent events over real HTTP."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Any
+
+from server.door.events import MAX_LISTENERS_A_CALLER, MAX_QUEUED
+from tests.server.door.running import Running, wait_until
+
+
+def events(response: http.client.HTTPResponse) -> Iterator[tuple[str, Any]]:
+    """The events as they come."""
+    name = ""
+    while line := response.fp.readline():  # the body is chunked, but the lines of events stand whole in their chunks
+        text = line.decode().rstrip("\r\n")
+        if text.startswith("event: "):
+            name = text.removeprefix("event: ")
+        elif text.startswith("data: "):
+            yield name, json.loads(text.removeprefix("data: "))
+
+
+def listen(door: Running) -> http.client.HTTPConnection:
+    connection = http.client.HTTPConnection("127.0.0.1", door.port, timeout=15)
+    connection.request("GET", "/events")
+    return connection
+
+
+def test_a_listener_hears_what_exists_at_once_and_then_a_heartbeat(door: Running) -> None:
+    with closing(listen(door)) as connection:
+        response = connection.getresponse()
+        assert response.status == 200
+        assert response.headers["Content-Type"].startswith("text/event-stream")
+        heard = events(response)
+        assert next(heard) == ("streams", {"streams": []})
+        assert next(heard) == ("heartbeat", {})
+        response.close()
+
+
+def test_a_caller_has_four_listeners_and_gets_the_place_back(start_door: Callable[..., Running]) -> None:
+    door = start_door(warm=False)
+    connections = [listen(door) for _ in range(MAX_LISTENERS_A_CALLER)]
+    responses = [connection.getresponse() for connection in connections]
+    assert [response.status for response in responses] == [200] * MAX_LISTENERS_A_CALLER
+    refused = door.ask("GET", "/events")
+    assert refused.status == 429
+    assert refused.headers["Retry-After"]
+    for response, connection in zip(responses, connections, strict=True):
+        response.close()
+        connection.close()
+    wait_until(lambda: len(door.door.events) == 0, "the listeners' ends to be noticed")
+
+
+def test_a_listener_that_never_reads_is_let_go(start_door: Callable[..., Running]) -> None:
+    door = start_door(warm=False)
+    with socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.connect(("127.0.0.1", door.port))
+        slow.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        wait_until(lambda: len(door.door.events) == 1, "the listener")
+        loop = door.loop
+        text = b"data: " + b"x" * (1 << 16) + b"\n\n"
+
+        def shout() -> bool:
+            loop.call_soon_threadsafe(door.door.events._send, text)
+            return len(door.door.events) == 0
+
+        wait_until(shout, f"the end of one who has more than {MAX_QUEUED} events waiting")
