@@ -95,7 +95,7 @@ class Feed(Protocol):
 
 
 class RedactedFeed:
-    """Everyone covered; `redactor` also makes its slates. Raises `Unsafe` for frames that were not analysed."""
+    """Everyone covered. Raises `Unsafe` for frames that were not analysed."""
 
     def __init__(self, size: tuple[int, int], style: Style = "solid") -> None:
         self.name, self.size = "redacted", size
@@ -105,9 +105,6 @@ class RedactedFeed:
         return self.redactor.redact(
             analysed.frame, analysed.detections, analysed.tracks, extra_boxes=extra_boxes, wary=analysed.wary
         )
-
-    def slate(self, reason: str, rtp_time: int) -> RedactedFrame:
-        return self.redactor.slate(*self.size, reason, rtp_time)
 
     def release(self, result: RedactedFrame | Picture) -> None:
         assert isinstance(result, RedactedFrame)

@@ -13,8 +13,10 @@ from engines.frame import F32, Detections, Tracks
 ALWAYS_SCORE: Final = 0.2
 """Detections from here on are covered wherever they are."""
 DOUBTFUL_SCORE: Final = 0.1
-"""Detections from here on are covered near a track, and everywhere while the stream is wary (after a cut)."""
-NEAR_HEIGHTS: Final = 1.5
+"""Detections from here on are covered where a face was lost, and everywhere while the stream is wary (after a cut)."""
+NEAR_SIZES: Final = 1.5
+ALIKE: Final = 2.0
+"""Near a lost face is what lies within NEAR_SIZES of it and is at most ALIKE times larger or smaller."""
 GROW: Final = 1.45
 """A cover is an ellipse inscribed in the face's box times this: more than √2, so it holds the whole box."""
 HOLD_S: Final = 1.0
@@ -74,11 +76,13 @@ def choose_covers(
 def _loose_detections(detections: Detections, tracks: Tracks, wary: bool) -> NDArray[np.intp]:
     """Indices of the detections to be covered that belong to no track."""
     threshold = np.full(len(detections), DOUBTFUL_SCORE if wary else ALWAYS_SCORE, np.float32)
-    if len(tracks) and len(detections):
-        centres, track_centres = _centres(detections.boxes), _centres(tracks.boxes)
-        distance = np.abs(centres[:, None] - track_centres[None]).max(axis=2)
-        size = (tracks.boxes[:, 2:] - tracks.boxes[:, :2]).max(axis=1)
-        threshold[(distance < NEAR_HEIGHTS * size).any(axis=1)] = DOUBTFUL_SCORE
+    lost = np.flatnonzero(~tracks.measured)
+    if len(lost) and len(detections):
+        sizes, lost_sizes = _sizes(detections.boxes), _sizes(tracks.boxes[lost])
+        distance = np.abs(_centres(detections.boxes)[:, None] - _centres(tracks.boxes[lost])[None]).max(axis=2)
+        near = distance < NEAR_SIZES * lost_sizes
+        near &= np.maximum(sizes[:, None], lost_sizes) < ALIKE * np.minimum(sizes[:, None], lost_sizes)
+        threshold[near.any(axis=1)] = DOUBTFUL_SCORE
     wanted = ~(detections.scores < threshold)  # a score that is not a number counts, and is refused further on
     wanted[tracks.detection[tracks.measured]] = False
     return np.flatnonzero(wanted)
@@ -86,7 +90,7 @@ def _loose_detections(detections: Detections, tracks: Tracks, wary: bool) -> NDA
 
 def _kept_tracks(tracks: Tracks, width: int, height: int) -> NDArray[np.intp]:
     """Indices of the tracks that are covered: seen within HOLD_S, or HOLD_AT_EDGE_S at the picture's edge."""
-    size = (tracks.boxes[:, 2:] - tracks.boxes[:, :2]).max(axis=1, keepdims=True)
+    size = _sizes(tracks.boxes)[:, None]
     low, high = tracks.boxes[:, :2] - size / 2, tracks.boxes[:, 2:] + size / 2
     at_edge = (low < 0).any(axis=1) | (high > (width, height)).any(axis=1)
     return np.flatnonzero(tracks.unseen_s <= np.where(at_edge, HOLD_AT_EDGE_S, HOLD_S))
@@ -95,7 +99,7 @@ def _kept_tracks(tracks: Tracks, width: int, height: int) -> NDArray[np.intp]:
 def _track_boxes(detections: Detections, tracks: Tracks) -> F32:
     """(n, 4) xyxy: each track's box with its detection's, and around them what speed and doubt ask for."""
     boxes = tracks.boxes.copy()
-    size = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, keepdims=True)
+    size = _sizes(boxes)[:, None]
     margin = np.abs(tracks.velocity) * LEAD_S
     doubt = np.minimum(SPREADS * tracks.spread[:, None], SPREAD_MOST * size)
     margin = np.minimum(margin, size) + np.where(tracks.measured[:, None], 0, doubt)
@@ -109,13 +113,17 @@ def _track_boxes(detections: Detections, tracks: Tracks) -> F32:
 
 def _doubted(boxes: F32, scores: F32) -> F32:
     """Boxes widened by how little they are believed."""
-    size = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, keepdims=True, initial=0)
-    margin = DOUBT * size * (1 - scores[:, None])
+    margin = DOUBT * (_sizes(boxes) * (1 - scores))[:, None]
     return (boxes + np.concatenate((-margin, -margin, margin, margin), axis=1)).astype(np.float32)
 
 
 def _centres(boxes: F32) -> F32:
     return ((boxes[:, :2] + boxes[:, 2:]) / 2).astype(np.float32)
+
+
+def _sizes(boxes: F32) -> F32:
+    """(n,) px: the longer side of each box."""
+    return np.max(boxes[:, 2:] - boxes[:, :2], axis=1, initial=0)
 
 
 def _grown(boxes: F32, width: int, height: int) -> NDArray[np.int32]:
