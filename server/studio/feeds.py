@@ -74,6 +74,7 @@ class LiveFeed:
         self._encoder_size = (0, 0)
         self._shown: str | None = None
         """What viewers see at present: "picture", "slate" or PANIC."""
+        self._shot = 0
         now_ns = time.monotonic_ns()
         self._slate_due_ns = now_ns + (FIRST_PICTURE_NS if stream.safe else 0)
         self._last_key_ns = 0
@@ -180,6 +181,8 @@ class LiveFeed:
             if self.stream.panic:  # declared while this was being rendered
                 self.tally.drop(PANIC)
                 return
+            if analysed.shot != self._shot:  # the first picture after a cut refers to none before it
+                self._shot, self._shown = analysed.shot, None
             self._encode(result, frame.rtp_time, frame.arrival_ns, "picture", ledger)
         finally:
             renderer.release(result)

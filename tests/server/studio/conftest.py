@@ -67,8 +67,9 @@ def _drawn() -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], list[Face]]:
     return demo_scene(WIDTH + PAN_PX, HEIGHT).render(0.0)
 
 
-def pan(codec: str, width: int, height: int, frames: int = FRAMES) -> Clip:
-    """A pan over one drawn picture: the faces move, their boxes are known exactly, drawing costs a moment."""
+def pan(codec: str, width: int, height: int, frames: int = FRAMES, negative: bool = False) -> Clip:
+    """A pan over one drawn picture: the faces move, their boxes are known exactly, drawing costs a moment. A `negative` of
+    it is as good as another scene."""
     planes, faces = _drawn()
     encoder = OddEncoder(width, height) if width % 2 else Encoder(codec, width, height)
     clip = Clip(codec, width, height, [], [], [])
@@ -80,6 +81,8 @@ def pan(codec: str, width: int, height: int, frames: int = FRAMES) -> Clip:
         picture.y[:] = planes[0][:height, x : x + width]
         for plane, source in ((picture.u, planes[1]), (picture.v, planes[2])):
             plane[:] = source[:half_h, x // 2 : x // 2 + half_w]
+        if negative:
+            np.subtract(255, picture.y, out=picture.y)
         draw_marker((picture.y, picture.u, picture.v), n)
         (unit,) = encoder.encode(picture.video_frame, n * TICKS, n == 0)
         clip.units.append((unit.data, unit.key))

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from engines.scene.marker import read_marker
 from server.link import Flag, Kind
 
 
@@ -182,3 +183,23 @@ def test_a_publisher_that_falls_silent_leads_to_the_slate(bench):
     steps = [b.rtp_time - a.rtp_time for a, b in itertools.pairwise(units)]
     assert all(0 < step < 90_000 for step in steps), "time goes on for the viewer"
     assert len(bench.decoded(units)) == len(units)
+
+
+def test_after_a_cut_the_first_picture_is_of_frames_analysed_in_a_row_and_refers_to_none_before(bench, make_clip):
+    other = make_clip("h264", bench.clip.width, bench.clip.height, 20, negative=True)
+    door = bench.start()
+    door.open_stream(1)
+    door.open_feed(10)
+    publisher = bench.publish(door)
+    door.wait(Kind.ENCODED, 10, count=20, where=is_picture)
+    publisher.stop()
+    cut_ns = time.monotonic_ns()
+    publisher = bench.publish(door, other, first=-(-publisher.sent // 60) * 60)
+    after = door.wait(Kind.ENCODED, 10, count=5, where=lambda m: is_picture(m) and m.arrival_ns > cut_ns)
+    publisher.stop()
+    assert after[0].flags & Flag.KEY
+    before = [m for m in door.seen(Kind.ENCODED, 10) if m.arrival_ns <= cut_ns]
+    assert not any(is_slate(m) for m in door.seen(Kind.ENCODED, 10)[len(before) :]), "it stays below half a second"
+    numbers = [read_marker(frame.y) for frame in bench.decoded(after)]
+    assert 0 not in numbers, "the frame of the cut itself is not shown"
+    never_the_source(bench, door, 10)
