@@ -1,0 +1,158 @@
+// The page: picks a stream, shows its source, its redacted feed and its fancams, as they come and go.
+
+import { Camera, whyNot } from "./camera.js";
+import { listen } from "./events.js";
+import { request, setToken } from "./http.js";
+import { Ledger } from "./ledger.js";
+import { Player } from "./player.js";
+
+const MOST_FANCAMS = 6;
+const at = (id) => document.getElementById(id);
+const ledger = new Ledger(at("bar"), at("legend"), at("total"));
+
+let streams = [];
+let chosen = null;
+let large = [];
+const fancams = new Map();
+let camera = null;
+
+function choose(name) {
+  if (name === chosen) return;
+  chosen = name;
+  for (const player of [...large, ...fancams.values()]) player.close();
+  fancams.clear();
+  large = [];
+  ledger.clear();
+  if (name === null) return;
+  large = [
+    new Player(name, "raw", "Source", { boxes: true }),
+    new Player(name, "redacted", "Redacted", { onMessage: (message) => message.l && ledger.add(message.l) }),
+  ];
+  at("large").append(...large.map((player) => player.element));
+}
+
+function showStreams() {
+  const select = at("streams");
+  const names = streams.map((stream) => stream.name);
+  if (!names.includes(chosen)) choose(camera && names.includes(camera.stream) ? camera.stream : (names[0] ?? null));
+  select.replaceChildren(...names.map((name) => new Option(name, name, false, name === chosen)));
+  select.disabled = names.length < 2;
+  const stream = streams.find((one) => one.name === chosen);
+  showState(stream ? stream.state : "nobody publishes");
+  at("panic").disabled = !stream;
+  const panic = Boolean(stream?.panic);
+  at("panic").classList.toggle("on", panic);
+  at("panic").textContent = panic ? "Uncover" : "Cover everything";
+  at("panic").setAttribute("aria-pressed", String(panic));
+  showFancams(stream?.tracks ?? []);
+}
+
+/** Those who have been there longest keep their place; newcomers fill what is free. */
+function showFancams(tracks) {
+  const present = new Set(tracks.map((track) => track.id));
+  for (const [id, player] of fancams) if (!present.has(id)) drop(id, player);
+  for (const { id } of [...tracks].sort((a, b) => b.seconds - a.seconds)) {
+    if (fancams.size >= MOST_FANCAMS) break;
+    if (fancams.has(id)) continue;
+    const player = new Player(chosen, `fancam/${id}`, `Person ${id}`, { onGone: () => drop(id, player) });
+    fancams.set(id, player);
+    at("fancams").append(player.element);
+  }
+  at("nobody").hidden = fancams.size > 0;
+}
+
+function drop(id, player) {
+  player.close();
+  fancams.delete(id);
+}
+
+function showState(text) {
+  at("state").textContent = text;
+  at("state").className = `chip ${text}`;
+}
+
+function notice(text) {
+  at("notice").textContent = text;
+  at("notice").hidden = !text;
+}
+
+function askForToken() {
+  at("login").hidden = false;
+  at("token").focus();
+  return new Promise((resolve) => {
+    at("login").addEventListener(
+      "submit",
+      (event) => {
+        event.preventDefault();
+        setToken(at("token").value);
+        at("login").hidden = true;
+        resolve();
+      },
+      { once: true },
+    );
+  });
+}
+
+async function toggleCamera() {
+  const button = at("camera");
+  if (camera) {
+    camera.stop();
+    camera = null;
+    button.textContent = "Use my camera";
+    return;
+  }
+  button.disabled = true;
+  try {
+    const taken = streams.some((stream) => stream.name === "camera");
+    const name = taken ? `camera-${crypto.getRandomValues(new Uint16Array(1))[0].toString(16)}` : "camera";
+    camera = await Camera.start(name, notice);
+    notice("");
+    button.textContent = "Stop camera";
+    await arrival(name);
+  } catch (error) {
+    camera = null;
+    notice(error.name === "NotAllowedError" ? "The browser was not allowed to use the camera." : `Camera: ${error.message}`);
+  } finally {
+    button.disabled = false;
+    showStreams();
+  }
+}
+
+/** Switches to a stream as soon as the server lists it. */
+async function arrival(name) {
+  while (!streams.some((stream) => stream.name === name)) await new Promise((resolve) => setTimeout(resolve, 100));
+  choose(name);
+}
+
+async function togglePanic() {
+  const on = at("panic").getAttribute("aria-pressed") !== "true";
+  if (!on && !window.confirm("Show the feeds again?")) return;
+  const response = await request(`/streams/${chosen}/redaction`, {
+    method: "PATCH",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ panic: on }),
+  });
+  if (!response.ok) notice(`Not done: ${(await response.json().catch(() => ({}))).detail ?? response.status}`);
+}
+
+const reason = whyNot();
+at("camera").disabled = reason !== null;
+at("camera").title = reason ?? "";
+if (reason) notice(`Use my camera: ${reason}`);
+at("camera").addEventListener("click", toggleCamera);
+at("panic").addEventListener("click", togglePanic);
+at("streams").addEventListener("change", () => {
+  choose(at("streams").value);
+  showStreams();
+});
+
+listen(
+  (list) => {
+    streams = list;
+    showStreams();
+  },
+  async (state) => {
+    if (state === "denied") await askForToken();
+    if (state === "lost") showState("server away");
+  },
+);

@@ -1,0 +1,41 @@
+// What WHIP (RFC 9725) and WHEP have in common: post an offer, take the answer, delete the session.
+
+import { request } from "./http.js";
+
+export class Refused extends Error {
+  constructor(status, text) {
+    super(text);
+    this.status = status;
+  }
+}
+
+/** All candidates known at once, or after half a second those that are. */
+function gathered(peer) {
+  if (peer.iceGatheringState === "complete") return Promise.resolve();
+  return new Promise((resolve) => {
+    const done = () => peer.iceGatheringState === "complete" && resolve();
+    peer.addEventListener("icegatheringstatechange", done);
+    setTimeout(resolve, 500);
+  });
+}
+
+/** Connects `peer` by posting its offer to `path`; resolves to a function that ends the session. */
+export async function open(peer, path) {
+  await peer.setLocalDescription();
+  await gathered(peer);
+  const response = await request(path, {
+    method: "POST",
+    headers: { "Content-Type": "application/sdp" },
+    body: peer.localDescription.sdp,
+  });
+  if (response.status !== 201) {
+    const told = await response.json().catch(() => ({}));
+    throw new Refused(response.status, told.detail ?? `${response.status} ${response.statusText}`);
+  }
+  const session = response.headers.get("Location");
+  await peer.setRemoteDescription({ type: "answer", sdp: await response.text() });
+  return () => {
+    peer.close();
+    request(session, { method: "DELETE", keepalive: true }).catch(() => {});
+  };
+}
