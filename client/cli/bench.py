@@ -32,8 +32,9 @@ def command(
     known = questions()
     name = name.replace("-", "_")
     if not name:
+        print("Usage: fancam bench NAME [OPTIONS]\n\nAnswer one question with a measurement.\n")
         width = max(map(len, known))
-        print("\n".join(f"{key:<{width}}  {text}" for key, text in known.items()))
+        print("\n".join(f"  {key:<{width}}  {text}" for key, text in known.items()))
         return
     if name not in known:
         raise typer.BadParameter(f"no benchmark {name!r}: one of {', '.join(known)}", param_hint="NAME")
@@ -43,5 +44,5 @@ def command(
     bench(ctx.args, prog_name=f"fancam bench {name}")
 
 
-CONTEXT = {"allow_extra_args": True, "ignore_unknown_options": True}
-"""What follows the name is the benchmark's own business."""
+CONTEXT = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+"""What follows the name, --help too, is the benchmark's own business."""
