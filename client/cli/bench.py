@@ -30,12 +30,12 @@ def command(
     name: Annotated[str, typer.Argument(help="Which; none lists them.")] = "",
 ) -> None:
     known = questions()
-    name = name.replace("-", "_")
-    if not name:
+    if not name or name in ("-h", "--help"):
         print("Usage: fancam bench NAME [OPTIONS]\n\nAnswer one question with a measurement.\n")
         width = max(map(len, known))
         print("\n".join(f"  {key:<{width}}  {text}" for key, text in known.items()))
         return
+    name = name.replace("-", "_")
     if name not in known:
         raise typer.BadParameter(f"no benchmark {name!r}: one of {', '.join(known)}", param_hint="NAME")
     bench = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
