@@ -9,13 +9,14 @@ import itertools
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from server.door.feed import KEY_INTERVAL_NS, Feed
 from server.door.metadata import tell_viewers
+from server.door.orders import Orders, StudioPort
 from server.door.peers import AccessUnit, AudioBroadcast, Broadcast, Publisher
 from server.door.streams import Refused, Source, Stream, Watcher
-from server.link import NO_FLAGS, Flag, Kind, Message, json_body
+from server.link import Flag, Kind, Message
 from server.metrics import Metrics, kind_of_feed
 
 TAKEOVER_NS: Final = 5_000_000_000
@@ -23,31 +24,7 @@ FEED_LINGER_NS: Final = 2_000_000_000
 STREAM_LINGER_NS: Final = 30_000_000_000
 """How long viewers of a stream whose publisher has gone see the slate before they are sent away."""
 RATE_INTERVAL_NS: Final = 500_000_000
-MAX_BACKLOG_BYTES: Final = 1 << 20
 CODEC_PREFERENCE: Final = ("h264", "vp8")
-
-
-class StudioPort(Protocol):
-    """The hub's way to the studio that serves at present."""
-
-    @property
-    def active(self) -> bool: ...
-
-    @property
-    def ever_ready(self) -> bool: ...
-
-    @property
-    def backlog_bytes(self) -> int: ...
-
-    def send(
-        self,
-        kind: Kind,
-        ident: int = 0,
-        body: bytes = b"",
-        flags: Flag = NO_FLAGS,
-        rtp_time: int = 0,
-        arrival_ns: int = 0,
-    ) -> None: ...
 
 
 class Hub:
@@ -66,7 +43,7 @@ class Hub:
         make_broadcast: Callable[[str], Broadcast] = Broadcast,
     ) -> None:
         self.streams: dict[str, Stream] = {}
-        self._studio, self._metrics = studio, metrics
+        self._studio, self._orders, self._metrics = studio, Orders(studio, metrics), metrics
         self._max_feeds, self._keep_audio = max_feeds, keep_audio
         self._changed, self._evict, self._clock_ns = changed, evict, clock_ns
         self._make_broadcast = make_broadcast
@@ -109,8 +86,7 @@ class Hub:
                 self._end_feed(stream, key, "the video's codec has changed")
             else:
                 feed.needs_key = True
-        if self._studio.active:
-            self._introduce(stream)
+        self._introduce(stream)
         self._changed()
         return replaced
 
@@ -141,7 +117,8 @@ class Hub:
                     self._metrics.frame_seconds.labels("raw").observe((now_ns - unit.arrival_ns) / 1e9)
                 else:
                     self._ask_publisher(stream, now_ns)
-        self._forward(stream, unit, now_ns)
+        if not self._orders.pass_on(stream, unit):
+            self._ask_publisher(stream, now_ns)
 
     def on_gap(self, name: str, source: Source) -> None:
         """Units were lost: nothing can be decoded before the next key frame."""
@@ -150,8 +127,7 @@ class Hub:
             return
         for feed in stream.feeds.values():
             feed.needs_key = feed.needs_key or feed.relay
-        if self._studio.active:
-            self._studio.send(Kind.GAP, stream.ident)
+        self._orders.tell_gap(stream)
         self._ask_publisher(stream, self._clock_ns())
 
     def on_audio(self, name: str, source: Source, payload: bytes, rtp_time: int) -> None:
@@ -224,8 +200,8 @@ class Hub:
             raise Refused(404, f"no stream {name}")
         stream.policy.update(change)
         self._policies[name] = dict(stream.policy)
-        if stream.source is not None and self._studio.active:
-            self._studio.send(Kind.POLICY, stream.ident, json_body(change))
+        if stream.source is not None:
+            self._orders.change_policy(stream, change)
         now_ns = self._clock_ns()
         for feed in stream.feeds.values():
             if stream.panic and feed.relay:
@@ -293,7 +269,7 @@ class Hub:
                 elif feed.relay and feed.needs_key and stream.source is not None:
                     self._ask_publisher(stream, now_ns)
                 elif rates_due and not feed.relay:
-                    self._pass_on_rate(feed)
+                    self._orders.pass_on_rate(feed)
             if stream.source is None and now_ns - stream.left_ns > STREAM_LINGER_NS:
                 for key in list(stream.feeds):
                     self._end_feed(stream, key, "the stream has ended")
@@ -328,20 +304,15 @@ class Hub:
     # Inner parts
 
     def _introduce(self, stream: Stream) -> None:
-        wish = {"name": stream.name, "codec": stream.codec, "policy": stream.policy}
-        self._studio.send(Kind.STREAM_OPEN, stream.ident, json_body(wish))
-        for feed in stream.feeds.values():
-            if not feed.relay:
-                self._send_feed_open(stream, feed)
-        stream.skipping = True
+        """Tell the studio of a stream that has a publisher."""
+        self._orders.open_stream(stream)
         stream.key_asked_ns = 0
         self._ask_publisher(stream, self._clock_ns())
 
     def _drop_source(self, stream: Stream) -> None:
         """Forget the publisher and everything that was learnt from its video."""
         self._end_fancams(stream, "the publisher has gone")
-        if self._studio.active:
-            self._studio.send(Kind.STREAM_CLOSE, stream.ident)
+        self._orders.close_stream(stream)
         self._by_ident.pop(stream.ident, None)
         for feed in stream.feeds.values():
             self._feed_by_ident.pop(feed.ident, None)
@@ -356,23 +327,6 @@ class Hub:
         if self.streams.get(stream.name) is stream:
             del self.streams[stream.name]
         self._changed()
-
-    def _forward(self, stream: Stream, unit: AccessUnit, now_ns: int) -> None:
-        """To the studio; a link that is full is not waited for: whole units are dropped up to a key frame."""
-        if not self._studio.active:
-            return
-        full = self._studio.backlog_bytes > MAX_BACKLOG_BYTES
-        if full and not stream.skipping:
-            stream.skipping = True
-            self._studio.send(Kind.GAP, stream.ident)
-        if stream.skipping and (full or not unit.key):
-            self._metrics.drops.labels("link_full" if full else "before_key").inc()
-            if not full:
-                self._ask_publisher(stream, now_ns)
-            return
-        stream.skipping = False
-        flags = Flag.KEY if unit.key else NO_FLAGS
-        self._studio.send(Kind.ACCESS_UNIT, stream.ident, unit.data, flags, unit.rtp_time, unit.arrival_ns)
 
     def _ask_publisher(self, stream: Stream, now_ns: int) -> None:
         """Ask for a key frame, once per 500 ms whoever needs it."""
@@ -391,17 +345,9 @@ class Hub:
         self._feed_by_ident[feed.ident] = (stream, feed)
         if relay:
             self._ask_publisher(stream, self._clock_ns())
-        elif self._studio.active:
-            self._send_feed_open(stream, feed)
+        else:
+            self._orders.open_feed(stream, feed)
         return feed
-
-    def _send_feed_open(self, stream: Stream, feed: Feed) -> None:
-        wish: dict[str, Any] = {"stream": stream.ident, "feed": feed.name, "codec": feed.codec}
-        rate = feed.broadcast.bit_rate()
-        if rate is not None:
-            wish["bit_rate"] = feed.asked_bit_rate = rate
-        feed.needs_key = True
-        self._studio.send(Kind.FEED_OPEN, feed.ident, json_body(wish))
 
     def _close_an_idle_feed(self) -> bool:
         for stream in self.streams.values():
@@ -414,8 +360,7 @@ class Hub:
     def _close_feed(self, stream: Stream, key: tuple[str, str, bool]) -> None:
         feed = stream.feeds.pop(key)
         self._feed_by_ident.pop(feed.ident, None)
-        if not feed.relay and self._studio.active:
-            self._studio.send(Kind.FEED_CLOSE, feed.ident)
+        self._orders.close_feed(feed)
         self._changed()
 
     def _end_feed(self, stream: Stream, key: tuple[str, str, bool], reason: str) -> None:
@@ -431,19 +376,10 @@ class Hub:
             self._end_feed(stream, key, reason)
 
     def _key_needed(self, stream: Stream, feed: Feed) -> None:
-        now_ns = self._clock_ns()
         if feed.relay:
-            self._ask_publisher(stream, now_ns)
-        elif self._studio.active and feed.may_ask_for_key(now_ns):
-            self._studio.send(Kind.FEED_KEY, feed.ident)
-
-    def _pass_on_rate(self, feed: Feed) -> None:
-        rate = feed.broadcast.bit_rate()
-        asked = feed.asked_bit_rate
-        if rate is None or not self._studio.active or (asked is not None and abs(rate - asked) < asked // 16):
-            return
-        feed.asked_bit_rate = rate
-        self._studio.send(Kind.FEED_RATE, feed.ident, json_body({"bit_rate": rate}))
+            self._ask_publisher(stream, self._clock_ns())
+        else:
+            self._orders.ask_for_key(feed, self._clock_ns())
 
     def _show_slates(self, stream: Stream, now_ns: int) -> None:
         for feed in stream.feeds.values():

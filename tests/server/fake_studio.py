@@ -42,7 +42,9 @@ class FakeStudio:
         self.feeds: dict[int, tuple[int, str, str]] = {}
         self.told: set[int] = set()
 
-    def send(self, kind: Kind, ident: int = 0, body: bytes = b"", flags: Flag = Flag(0), like: Message | None = None) -> None:
+    def send(
+        self, kind: Kind, ident: int = 0, body: bytes = b"", flags: Flag = Flag(0), like: Message | None = None
+    ) -> None:
         times = (like.rtp_time, like.arrival_ns) if like else (0, 0)
         self.link.sendall(Message(kind, ident, body, flags, self.epoch, *times).pack())
 

@@ -124,7 +124,13 @@ def test_hosts_that_are_not_ours_get_421_on_every_route(door: Running) -> None:
 
 def test_our_own_names_are_served(start_door: Callable[..., Running]) -> None:
     door = start_door(warm=False, allow_host=("Studio.Example",))
-    for host in ("localhost", f"localhost:{door.port}", f"127.0.0.1:{door.port}", "studio.example:80", "STUDIO.example"):
+    for host in (
+        "localhost",
+        f"localhost:{door.port}",
+        f"127.0.0.1:{door.port}",
+        "studio.example:80",
+        "STUDIO.example",
+    ):
         assert door.ask("GET", "/healthz", Host=host).status == 200, host
 
 
