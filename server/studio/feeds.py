@@ -36,7 +36,13 @@ KEY_INTERVAL_NS: Final = 500_000_000
 GONE_NS: Final = 1_000_000_000
 PANIC: Final = "covered by the operator"
 
-BIT_RATES: Final = ((320 * 240, 600_000), (640 * 480, 1_500_000), (1280 * 720, 2_500_000), (1920 * 1088, 4_000_000))
+BIT_RATES: Final = (
+    (320 * 240, 600_000),
+    (270 * 480, 800_000),
+    (640 * 480, 1_500_000),
+    (1280 * 720, 2_500_000),
+    (1920 * 1088, 4_000_000),
+)
 
 
 def default_bit_rate(width: int, height: int) -> int:
@@ -72,6 +78,7 @@ class LiveFeed:
         self._slates = Redactor()
         self._encoder: Encoder | None = None
         self._encoder_size = (0, 0)
+        self._encoder_fps = 30
         self._shown: str | None = None
         """What viewers see at present: "picture", "slate" or PANIC."""
         self._shot = 0
@@ -225,7 +232,7 @@ class LiveFeed:
             raise TypeError(f"the redacted feed takes RedactedFrame, not {type(result).__name__}")
         else:
             picture = result
-        encoder = self._encoder_for(picture.width, picture.height)
+        encoder = self._encoder_for(picture.width, picture.height, fresh=shows != self._shown)
         now_ns = time.monotonic_ns()
         key = shows != self._shown or (self._key_wanted and now_ns - self._last_key_ns >= KEY_INTERVAL_NS)
         if key:
@@ -243,11 +250,14 @@ class LiveFeed:
         ledger.sent = time.monotonic_ns()
         self.tally.count("encoded" if shows == "picture" else "slates")
 
-    def _encoder_for(self, width: int, height: int) -> Encoder:
-        if self._encoder is None or self._encoder_size != (width, height):
+    def _encoder_for(self, width: int, height: int, *, fresh: bool) -> Encoder:
+        """The encoder for this size; where a key frame is due anyway (`fresh`), for the present frame rate too."""
+        fps = self.stream.fps
+        stale = fresh and not 0.75 < fps / self._encoder_fps < 1.33
+        if self._encoder is None or self._encoder_size != (width, height) or stale:
             self._drop_encoder()
-            self._encoder_size = width, height
-            self._encoder = Encoder(self.codec, width, height, fps=self.stream.fps, bit_rate=self.bit_rate)
+            self._encoder_size, self._encoder_fps = (width, height), fps
+            self._encoder = Encoder(self.codec, width, height, fps=fps, bit_rate=self.bit_rate)
             self._key_wanted = True
             self._last_key_ns = 0
         elif self._encoder.bit_rate != self.bit_rate:

@@ -59,6 +59,7 @@ class Stream:
         self._last_unit_ns = 0
         self._track_list = TrackList()
         self._frame_ticks = RTP_CLOCK_HZ / 30
+        self._intervals = 0
         self._last_rtp_time: int | None = None
         self.set_policy(policy)
         self._intake = Intake(codec, self._decoded, self._need_key, self.tally)
@@ -118,7 +119,7 @@ class Stream:
     def why_no_picture(self, now_ns: int) -> str:
         """What the slate says."""
         if now_ns - self._last_unit_ns > SILENT_NS:
-            return "no video"
+            return "waiting for video"
         if self._intake.waits_for_key:
             return "waiting for a key frame"
         return self._inference.trouble or self._why
@@ -158,7 +159,8 @@ class Stream:
     def _decoded(self, frame: Frame) -> None:
         if self._last_rtp_time is not None:
             ticks = min(max(frame.rtp_time - self._last_rtp_time, RTP_CLOCK_HZ / 120), RTP_CLOCK_HZ)
-            self._frame_ticks += 0.1 * (ticks - self._frame_ticks)
+            self._intervals += 1
+            self._frame_ticks += max(0.1, 1 / self._intervals) * (ticks - self._frame_ticks)
         self._last_rtp_time = frame.rtp_time
         self._inference.offer(self, frame)
 
