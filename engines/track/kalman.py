@@ -19,14 +19,16 @@ F64 = NDArray[np.float64]
 VELOCITY_LIFE_S: Final = np.array((0.5, 0.4, 0.3, 0.3))
 SPEED_HEIGHTS_PER_S: Final = np.array((1.4, 0.8, 0.35, 0.35))
 NOISE_HEIGHTS: Final = np.array((0.04, 0.04, 0.06, 0.06))
-NOISE_OF_DOUBT_HEIGHTS: Final = np.array((0.08, 0.08, 0.12, 0.12))
+NOISE_OF_DOUBT_HEIGHTS: Final = np.array((0.3, 0.3, 0.4, 0.4))
+"""At score 0, falling with the square of what is missing to 1: a face that slips behind somebody is found by what is left
+of it, with a low score, in a box that moves and shrinks as the face does not."""
 
 _FIELDS: Final = ("value", "velocity", "variance", "covariance", "velocity_variance", "height")
 
 
 def measurement_noise(scores: F64) -> F64:
     """Standard deviation, in heights, of measurements with these scores (n,): (n, 4)."""
-    return NOISE_HEIGHTS + NOISE_OF_DOUBT_HEIGHTS * (1 - scores[:, None])
+    return NOISE_HEIGHTS + NOISE_OF_DOUBT_HEIGHTS * (1 - scores[:, None]) ** 2
 
 
 class BoxFilters:

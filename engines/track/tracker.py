@@ -13,17 +13,20 @@ from engines.track.kalman import F64, BoxFilters, centre_form
 
 LOWEST_SCORE: Final = 0.1
 """Detections from here on may continue a track."""
-HIGH_SCORE: Final = 0.4
+HIGH_SCORE: Final = 0.5
 """Detections from here on choose their track first."""
 BIRTH_SCORE: Final = 0.5
-BIRTH_OVERLAP: Final = 0.5
-"""A detection that overlaps a matched one this much is the same face once more."""
+SAME_FACE_OVERLAP: Final = 0.3
+"""A detection that overlaps a matched one this much (intersection over union) is the same face once more."""
 ACCEPT: Final = -1.0
-ACCEPT_LOW: Final = 2.0
+ACCEPT_LOW: Final = 6.0
 CONFIRM_HITS: Final = 3
 CONFIRM_AT_ONCE_S: Final = 0.2
 """At the start of a stream (and after a cut) there is no past to wait for."""
-LOW_SCORE_GAP_S: Final = 0.5
+LOW_SCORE_GAP_S: Final = 0.15
+LOW_SCORES_S: Final = 1.0
+"""Low scores may continue a track that was seen within LOW_SCORE_GAP_S, and with a high score within LOW_SCORES_S: what is
+found where a face was lost is mostly not that face, and would lead its track astray."""
 KEEP_S: Final = 4.0
 KEEP_UNCONFIRMED_S: Final = 1.0
 """Long enough for the redactor, which covers whatever was seen once for a second."""
@@ -44,6 +47,7 @@ class Tracker:
         self._confirmed = np.zeros(0, np.bool_)
         self._scores = np.zeros(0)
         self._seen_s = np.zeros(0)
+        self._sure_s = np.zeros(0)
         self._next_id = 1
         self._now_s: float | None = None
         self._fresh_until_s = 0.0
@@ -56,12 +60,13 @@ class Tracker:
         index, boxes, scores = _usable(detections)
         measured = centre_form(boxes)
         now = self._advance(time_s)
-        track_of = self._associate(measured, scores)
+        track_of = self._associate(boxes, measured, scores)
         found = np.flatnonzero(track_of >= 0)
         rows = track_of[found]
         self._filters.update(rows, measured[found], scores[found])
         self._hits[rows] += 1
         self._scores[rows], self._seen_s[rows] = scores[found], now
+        self._sure_s[rows[scores[found] >= HIGH_SCORE]] = now
         if cut:
             self._fresh_until_s = now + CONFIRM_AT_ONCE_S
         self._confirmed |= self._hits >= CONFIRM_HITS
@@ -100,7 +105,7 @@ class Tracker:
         self._now_s = now
         return now
 
-    def _associate(self, measured: F64, scores: F64) -> NDArray[np.intp]:
+    def _associate(self, boxes: F64, measured: F64, scores: F64) -> NDArray[np.intp]:
         """(detections,) row of each detection's track, or -1: first the sure detections, then the doubtful ones."""
         track_of = np.full(len(measured), -1, np.intp)
         if not len(self._ids) or not len(measured):
@@ -112,8 +117,12 @@ class Tracker:
         track_of[columns] = rows
         left = np.ones(len(self._ids), np.bool_)
         left[rows] = False
-        recent = np.flatnonzero(left & (unseen_s <= LOW_SCORE_GAP_S))
-        rows, columns = match(fit, recent, np.flatnonzero(scores < HIGH_SCORE), ACCEPT_LOW)
+        recent = left & (unseen_s <= LOW_SCORE_GAP_S) & (self._now_s - self._sure_s <= LOW_SCORES_S)
+        doubtful = np.flatnonzero(scores < HIGH_SCORE)
+        if len(columns) and len(doubtful):
+            # A second, weaker box around a face that has its track is not the face that was lost behind it.
+            doubtful = doubtful[overlaps(boxes[doubtful], boxes[columns]).max(axis=1) < SAME_FACE_OVERLAP]
+        rows, columns = match(fit, np.flatnonzero(recent), doubtful, ACCEPT_LOW)
         track_of[columns] = rows
         return track_of
 
@@ -122,7 +131,7 @@ class Tracker:
         taken = boxes[track_of >= 0]
         if not len(born) or not len(taken):
             return born
-        return born[overlaps(boxes[born], taken).max(axis=1) < BIRTH_OVERLAP]
+        return born[overlaps(boxes[born], taken).max(axis=1) < SAME_FACE_OVERLAP]
 
     def _add(self, measured: F64, scores: F64, now: float) -> None:
         n = len(measured)
@@ -132,13 +141,14 @@ class Tracker:
         self._confirmed = np.concatenate((self._confirmed, np.full(n, now <= self._fresh_until_s)))
         self._scores = np.concatenate((self._scores, scores))
         self._seen_s = np.concatenate((self._seen_s, np.full(n, now)))
+        self._sure_s = np.concatenate((self._sure_s, np.full(n, now)))
         self._next_id += n
 
     def _keep(self, mask: NDArray[np.bool_]) -> None:
         if mask.all():
             return
         self._filters.keep(mask)
-        for name in ("_ids", "_hits", "_confirmed", "_scores", "_seen_s"):
+        for name in ("_ids", "_hits", "_confirmed", "_scores", "_seen_s", "_sure_s"):
             setattr(self, name, getattr(self, name)[mask])
 
     def _tracks(self, filters: BoxFilters, detection: NDArray[np.int32], now: float) -> Tracks:

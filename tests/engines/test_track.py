@@ -104,10 +104,24 @@ def test_low_scores_continue_a_track_but_never_start_one() -> None:
     for n in range(10):
         assert len(tracker.step(found([face(100)], BIRTH_SCORE - 0.1), n / FPS)) == 0
     tracker.step(found([face(100)], 0.9), 10 / FPS)
-    for n in range(11, 60):
-        tracks = tracker.step(found([face(100 + n)], 0.15), n / FPS)
+    for n in range(11, 35):
+        tracks = tracker.step(found([face(100 + n / 4)], 0.15), n / FPS)
         assert tracks.measured.tolist() == [True]
     assert tracks.ids.tolist() == [1]
+
+
+def test_low_scores_near_a_lost_face_do_not_lead_its_track_astray() -> None:
+    tracker = Tracker()
+    for n in range(20):
+        tracker.step(found([face(100), face(180, 110, 80)]), n / FPS)
+    for n in range(
+        20, 40
+    ):  # the first is gone; something faint is seen beside the place, and a weak double of the other
+        junk = [face(180, 110, 80), face(115 + n % 3 * 6, 100, 40), face(172, 112, 75)]
+        tracks = tracker.step(found(junk, [0.9, 0.12, 0.2]), n / FPS)
+    assert not tracks.measured[tracks.ids == 1][0]
+    again = tracker.step(found([face(100), face(180, 110, 80)]), 40 / FPS)
+    assert again.measured[again.ids == 1][0]
 
 
 def test_a_lost_face_is_predicted_for_seconds_and_then_forgotten_and_its_id_with_it() -> None:
