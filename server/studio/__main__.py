@@ -9,6 +9,7 @@ import resource
 import signal
 import socket
 import sys
+import threading
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final, NoReturn
@@ -42,6 +43,12 @@ def die(reason: str) -> NoReturn:
     os._exit(EXIT_FATAL)
 
 
+def die_with_thread(failure: threading.ExceptHookArgs) -> None:
+    """A thread that ended by an error leaves the others waiting for it."""
+    logger.critical("thread %s failed", failure.thread, exc_info=failure.exc_value)
+    die("one of its threads has ended")
+
+
 def terminate(number: int, frame: FrameType | None) -> None:
     sys.exit(0)
 
@@ -55,6 +62,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, terminate)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the door says when to stop
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT_BYTES, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    threading.excepthook = die_with_thread
     cv2.setNumThreads(1)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     link = socket.socket(fileno=options.fd)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from engines.detect.detector import Detector
-
 from engines.frame import Detections, Frame
 from server.studio.ledger import Complaint, Tally
 from server.studio.scheduler import Scheduler
@@ -198,30 +197,37 @@ class Inference:
     def _serve(
         self, worker: _Worker, detector: Detector, warm: set[tuple[int, int]], stream: Sink, frame: Frame
     ) -> None:
-        size = frame.width, frame.height
-        detections: Detections | None = None
+        trouble: str | None = FAILED
         try:
-            if size not in warm:
-                worker.deadline_ns = time.monotonic_ns() + PREPARE_NS
-                detector.warm_up(*size)
-                warm.add(size)
-                worker.deadline_ns = time.monotonic_ns() + HANG_NS
-            detections = detector.detect([frame])[0]
+            detections = self._detect(worker, detector, warm, frame)
+            with self._changed:
+                if worker.abandoned:
+                    return
+            frame.ledger.detected = time.monotonic_ns()
+            if self.trouble is not None:
+                trouble = self.trouble
+            elif detections.belong_to(frame):
+                stream.detected(frame, detections)
+                trouble = None
         except Exception as error:  # noqa: BLE001 (as above)
             self._tally.count("failed")
-            self._complain("the detector failed", error)
+            self._complain("a frame could not be analysed", error)
         with self._changed:
             if worker.abandoned:
                 return
-        frame.ledger.detected = time.monotonic_ns()
-        if self.trouble is not None:
-            stream.failed(self.trouble)
-        elif detections is None or not detections.belong_to(frame):
-            stream.failed(FAILED)
-        else:
-            stream.detected(frame, detections)
+            worker.serves, worker.deadline_ns = None, 0
+        if trouble is not None:
+            stream.failed(trouble)
         with self._changed:
-            if not worker.abandoned:
-                worker.serves, worker.deadline_ns = None, 0
-                self._scheduler.done(stream.ident)
-                self._changed.notify()
+            self._scheduler.done(stream.ident)
+            self._changed.notify()
+
+    @staticmethod
+    def _detect(worker: _Worker, detector: Detector, warm: set[tuple[int, int]], frame: Frame) -> Detections:
+        size = frame.width, frame.height
+        if size not in warm:
+            worker.deadline_ns = time.monotonic_ns() + PREPARE_NS
+            detector.warm_up(*size)
+            warm.add(size)
+            worker.deadline_ns = time.monotonic_ns() + HANG_NS
+        return detector.detect([frame])[0]

@@ -138,7 +138,7 @@ class Intake:
                 unit = self._units.popleft()
             try:
                 self._decode(decoder, unit)
-            except DecodeError as error:
+            except Exception as error:  # noqa: BLE001 (whatever a stranger sends ends nothing but its own picture)
                 self._tally.drop("decode_error")
                 self._complain("an access unit cannot be decoded", error)
                 decoder = VideoDecoder(self._codec)

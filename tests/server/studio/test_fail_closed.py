@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from engines.scene.marker import read_marker
@@ -62,6 +64,32 @@ def test_a_detector_that_raises_leads_to_the_slate_and_back(bench):
     never_the_source(bench, door, 10)
     stats = [m.json()["detector"]["counts"].get("failed", 0) for m in door.wait(Kind.STATS)]
     assert sum(stats) > 5
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: replace(d, complete=False),
+        lambda d: replace(d, rtp_time=d.rtp_time - 3000),
+        lambda d: replace(d, width=d.width * 2, height=d.height * 2),
+        lambda d: replace(d, boxes=d.boxes + np.float32(np.nan)),
+        lambda d: replace(d, scores=d.scores[:-1]),
+    ],
+    ids=["not complete", "of another frame", "of another size", "not finite", "of no shape"],
+)
+def test_what_a_detector_gets_wrong_shows_nobody(bench, change):
+    spoilt = threading.Event()
+    door = bench.start(lambda: bench.detector(spoil=lambda found: change(found) if spoilt.is_set() else found))
+    door.open_stream(1)
+    door.open_feed(10)
+    bench.publish(door)
+    door.wait(Kind.ENCODED, 10, count=10, where=is_picture)
+    spoilt.set()
+    door.wait(Kind.ENCODED, 10, count=2, where=is_slate)
+    mark = door.mark()
+    door.wait(Kind.ENCODED, 10, start=mark, count=2)
+    assert all(is_slate(m) for m in door.seen(Kind.ENCODED, 10, mark))
+    never_the_source(bench, door, 10)
 
 
 def test_a_detector_that_hangs_is_replaced(bench):
@@ -141,6 +169,23 @@ def test_a_detector_that_does_not_find_the_known_face_is_not_trusted(bench):
     good.set()
     door.wait(Kind.READY)
     door.wait(Kind.ENCODED, 10, count=5, where=is_picture)
+
+
+def test_a_detector_that_grows_blind_later_is_found_out(bench, monkeypatch):
+    monkeypatch.setattr("server.studio.inference.CANARY_INTERVAL_NS", 200_000_000)
+    monkeypatch.setattr("server.studio.inference.CANARY_RETRY_NS", 200_000_000)
+    sees = threading.Event()
+    sees.set()
+    door = bench.start(canary=lambda detector: sees.is_set())
+    door.open_stream(1)
+    door.open_feed(10)
+    bench.publish(door)
+    door.wait(Kind.ENCODED, 10, count=10, where=is_picture)
+    sees.clear()
+    door.wait(Kind.ENCODED, 10, count=3, where=is_slate)
+    mark = door.mark()
+    sees.set()
+    door.wait(Kind.ENCODED, 10, start=mark, count=3, where=is_picture)
 
 
 @pytest.mark.parametrize("name", ["redacted", "overlay", "raw", "fancam/1"])

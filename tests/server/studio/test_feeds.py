@@ -153,3 +153,25 @@ def test_feeds_that_cannot_be_are_refused(bench):
     door.wait(Kind.ENCODED, 40)
     door.send(Kind.STREAM_CLOSE, 1)
     assert door.wait(Kind.FEED_GONE, 40, timeout_s=3)
+
+
+def test_the_style_of_the_covers_changes_while_it_runs(bench):
+    def busy(start):
+        """How much goes on in the middle of the largest face's cover."""
+        units = door.wait(Kind.ENCODED, 10, start=start, count=30)
+        first = next(i for i, m in enumerate(units) if m.flags & Flag.KEY)
+        frame = bench.decoded(units[first:])[-1]
+        x0, y0, x1, y1 = bench.clip.faces[read_marker(frame.y)][-1].astype(int)
+        w, h = (x1 - x0) // 4, (y1 - y0) // 4
+        return frame.y[y0 + h : y1 - h, x0 + w : x1 - w].std()
+
+    door = bench.start()
+    door.open_stream(1, style="solid")
+    bench.publish(door)
+    door.wait(Kind.META, 1, count=3)
+    door.open_feed(10)
+    assert busy(0) < 3
+    door.send(Kind.POLICY, 1, {"style": "mosaic"})
+    door.send(Kind.POLICY, 1, {"style": "none at all"})
+    door.send(Kind.FEED_KEY, 10)
+    assert busy(door.mark()) > 5
