@@ -22,14 +22,14 @@ GROW: Final = 1.45
 HOLD_S: Final = 1.0
 """A lost face stays covered this long along its prediction ..."""
 HOLD_AT_EDGE_S: Final = 2.0
-"""... and this long where the picture's edge may hide its other half."""
+"""... and this long where the picture's edge cuts it, for it may still be half in."""
 DOUBT: Final = 0.1
 """Of the face's size, added all around a face of score 0, and none at score 1."""
 LEAD_S: Final = 0.03
 """A moving face is covered this far ahead and behind."""
 SPREADS: Final = 1.5
 """Standard deviations of a predicted face's place added all around it, ..."""
-SPREAD_MOST: Final = 0.75
+SPREAD_MOST: Final = 0.35
 """... at most this much of its size."""
 
 
@@ -90,9 +90,7 @@ def _loose_detections(detections: Detections, tracks: Tracks, wary: bool) -> NDA
 
 def _kept_tracks(tracks: Tracks, width: int, height: int) -> NDArray[np.intp]:
     """Indices of the tracks that are covered: seen within HOLD_S, or HOLD_AT_EDGE_S at the picture's edge."""
-    size = _sizes(tracks.boxes)[:, None]
-    low, high = tracks.boxes[:, :2] - size / 2, tracks.boxes[:, 2:] + size / 2
-    at_edge = (low < 0).any(axis=1) | (high > (width, height)).any(axis=1)
+    at_edge = (tracks.boxes[:, :2] < 0).any(axis=1) | (tracks.boxes[:, 2:] > (width, height)).any(axis=1)
     return np.flatnonzero(tracks.unseen_s <= np.where(at_edge, HOLD_AT_EDGE_S, HOLD_S))
 
 
