@@ -20,6 +20,7 @@ COMMON_SIZES: Final = ((640, 360), (640, 480))
 """Their letterboxes (640x384 and 640x480) serve nearly every 16:9 and 4:3 stream: compiled before the studio is ready."""
 HANG_NS: Final = 1_000_000_000
 PREPARE_NS: Final = 60_000_000_000
+CHECK_NS: Final = 5_000_000_000
 CANARY_INTERVAL_NS: Final = 10_000_000_000
 CANARY_RETRY_NS: Final = 1_000_000_000
 MAX_RESTARTS: Final = 3
@@ -99,8 +100,10 @@ class Inference:
 
     def allow(self, extra_ns: int) -> None:
         """The process itself stood still for so long: no worker is to blame for it."""
-        for worker in self._workers:
-            worker.deadline_ns += extra_ns
+        with self._changed:
+            for worker in self._workers:
+                if worker.deadline_ns:
+                    worker.deadline_ns += extra_ns
 
     def watch(self, now_ns: int) -> None:
         """Replace the workers that have been at one picture for longer than their deadline."""
@@ -161,7 +164,7 @@ class Inference:
                 self._serve(worker, detector, warm, *job)
 
     def _check(self, worker: _Worker, detector: Detector) -> bool:
-        worker.deadline_ns = time.monotonic_ns() + PREPARE_NS
+        worker.deadline_ns = time.monotonic_ns() + CHECK_NS
         try:
             passed = self._canary(detector)
         except Exception as error:  # noqa: BLE001 (as above)

@@ -66,6 +66,23 @@ def test_it_ends_at_once_even_while_it_warms_up(process, end):
     assert child.wait(6) == 0
 
 
+def test_a_process_that_was_stopped_for_a_while_does_not_blame_its_detector(process, bench):
+    child, door = process
+    door.hello()
+    door.wait(Kind.READY, timeout_s=60)
+    door.open_stream(1)
+    door.open_feed(10)
+    bench.publish(door)
+    door.wait(Kind.ENCODED, 10, count=10, where=lambda m: not m.flags & Flag.IS_SLATE, timeout_s=30)
+    child.send_signal(signal.SIGSTOP)
+    time.sleep(2)
+    child.send_signal(signal.SIGCONT)
+    mark = door.mark()
+    door.wait(Kind.ENCODED, 10, start=mark, count=30, where=lambda m: not m.flags & Flag.IS_SLATE)
+    stats = door.wait(Kind.STATS, start=mark, count=2)
+    assert not any(m.json()["detector"]["counts"].get("hung") for m in stats)
+
+
 def test_ctrl_c_is_left_to_the_door(process):
     child, door = process
     door.hello()
