@@ -29,7 +29,7 @@ def command(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log each request too.")] = False,
 ) -> None:
     from client.cli.main import Failure
-    from server.door.serve import PortInUse, serve
+    from server.door.serve import CannotServe, serve
     from server.settings import SettingsError, load_settings
 
     try:
@@ -41,5 +41,5 @@ def command(
     except SettingsError as error:
         typer.echo(f"fancam serve: {error}", err=True)
         raise typer.Exit(2) from None
-    except PortInUse as error:
+    except CannotServe as error:
         raise Failure(str(error)) from None

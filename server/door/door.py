@@ -7,6 +7,7 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
+from server.door import rtp
 from server.door.access import Access
 from server.door.events import Events
 from server.door.hub import Hub
@@ -22,9 +23,15 @@ TICK_S: Final = 0.1
 
 
 class Door:
-    """Raises SettingsError for settings that cannot be served with. Nothing runs before `start`."""
+    """Nothing runs before `start`.
+
+    Raises:
+        SettingsError: settings that cannot be served with.
+        rtp.Changed: an aiortc that is not the one we know.
+    """
 
     def __init__(self, settings: Settings, studio_command: Sequence[str] = STUDIO_COMMAND) -> None:
+        rtp.prepare()
         self.settings = settings
         self.access = Access.from_settings(settings)
         self.metrics = Metrics()

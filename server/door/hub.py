@@ -78,16 +78,7 @@ class Hub:
         if stream.source is not None:
             self._drop_source(stream)
         source.peer = peer
-        stream.source, stream.codec, stream.size = source, peer.codec, None
-        stream.ident = next(self._idents)
-        self._by_ident[stream.ident] = stream
-        for key, feed in list(stream.feeds.items()):
-            if feed.relay and feed.codec != stream.codec:
-                self._end_feed(stream, key, "the video's codec has changed")
-            else:
-                feed.needs_key = True
-        self._introduce(stream)
-        self._changed()
+        self._begin(stream, source, peer.codec)
         return replaced
 
     def stop(self, name: str, source: Source) -> None:
@@ -109,6 +100,9 @@ class Hub:
         if stream is None or stream.source is not source:
             return
         now_ns = self._clock_ns()
+        if source.peer is not None and source.peer.codec != stream.codec:  # known for sure from the first packet on
+            self._drop_source(stream)
+            self._begin(stream, source, source.peer.codec)
         self._metrics.frames.labels("received").inc()
         stream.remember(unit.rtp_time, unit.arrival_ns, unit.captured_ns)
         for feed in stream.feeds.values():
@@ -302,6 +296,19 @@ class Hub:
         return stream.latency()
 
     # Inner parts
+
+    def _begin(self, stream: Stream, source: Source, codec: str) -> None:
+        """Take what comes from the source as the stream's video."""
+        stream.source, stream.codec, stream.size = source, codec, None
+        stream.ident = next(self._idents)
+        self._by_ident[stream.ident] = stream
+        for key, feed in list(stream.feeds.items()):
+            if feed.relay and feed.codec != codec:
+                self._end_feed(stream, key, "the video's codec has changed")
+            else:
+                feed.needs_key = True
+        self._introduce(stream)
+        self._changed()
 
     def _introduce(self, stream: Stream) -> None:
         """Tell the studio of a stream that has a publisher."""

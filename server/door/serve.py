@@ -13,6 +13,7 @@ from typing import Final
 
 import uvicorn
 
+from server.door import rtp
 from server.door.app import create_app
 from server.door.door import Door
 from server.settings import Settings, SettingsError
@@ -22,15 +23,15 @@ MAX_CONNECTIONS: Final = 512
 GRACE_S: Final = 1
 
 
-class PortInUse(Exception):
-    """Somebody listens there already; the text is one line for the user."""
+class CannotServe(Exception):
+    """Not for want of right settings: somebody has the port, or a library is another one. The text is one line."""
 
 
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket.
 
     Raises:
-        PortInUse: somebody has the port.
+        CannotServe: somebody has the port.
         SettingsError: there is no such address here, or the port needs more rights.
     """
     try:
@@ -45,7 +46,7 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         if error.errno == errno.EADDRINUSE:
-            raise PortInUse(
+            raise CannotServe(
                 f"port {port} on {host} is in use: stop what uses it, or name another with --port"
             ) from None
         raise SettingsError(f"cannot listen on {host} port {port}: {error.strerror}") from None
@@ -109,13 +110,16 @@ def serve(settings: Settings, announce: Callable[[str], None], *, verbose: bool 
 
     Raises:
         SettingsError: settings that cannot be served with.
-        PortInUse: the port is taken.
+        CannotServe: the port is taken, or aiortc is not the one we know.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("uvicorn.access").setLevel(logging.INFO if verbose else logging.WARNING)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     for library in ("aiortc", "aioice"):
         logging.getLogger(library).setLevel(logging.WARNING)
-    door = Door(settings)
+    try:
+        door = Door(settings)
+    except rtp.Changed as error:
+        raise CannotServe(str(error)) from error
     with listen(settings.host, settings.port) as listener:
         Server(door, listener, announce).run(sockets=[listener])

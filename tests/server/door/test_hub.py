@@ -437,6 +437,18 @@ def test_viewers_of_a_publisher_that_does_not_return_are_sent_away(house: House)
     assert house.hub.describe() == {"streams": []}
 
 
+def test_the_codec_that_the_publisher_really_sends_counts(house: House) -> None:
+    source, peer = house.publish()
+    redacted = house.watch()
+    house.watch("raw")
+    peer.codec = "vp8"
+    house.unit(source, 0, key=True)
+    assert house.port.last(Kind.STREAM_OPEN).json()["codec"] == "vp8"
+    assert house.port.last(Kind.ACCESS_UNIT).ident == house.hub.streams["stage"].ident
+    assert house.port.last(Kind.FEED_OPEN).ident == redacted.feed.ident
+    assert [feed for feed, _ in house.evicted] == ["raw"]
+
+
 # Fancams
 
 
