@@ -76,7 +76,7 @@ def choose_covers(
 def _loose_detections(detections: Detections, tracks: Tracks, wary: bool) -> NDArray[np.intp]:
     """Indices of the detections to be covered that belong to no track."""
     threshold = np.full(len(detections), DOUBTFUL_SCORE if wary else ALWAYS_SCORE, np.float32)
-    lost = np.flatnonzero(~tracks.measured)
+    lost = np.flatnonzero(~tracks.measured & tracks.confirmed)
     if len(lost) and len(detections):
         sizes, lost_sizes = _sizes(detections.boxes), _sizes(tracks.boxes[lost])
         distance = np.abs(_centres(detections.boxes)[:, None] - _centres(tracks.boxes[lost])[None]).max(axis=2)

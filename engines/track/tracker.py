@@ -14,8 +14,9 @@ from engines.track.kalman import F64, BoxFilters, centre_form
 LOWEST_SCORE: Final = 0.1
 """Detections from here on may continue a track."""
 HIGH_SCORE: Final = 0.5
-"""Detections from here on choose their track first."""
-BIRTH_SCORE: Final = 0.5
+"""Detections from here on choose their track first, and count towards its confirmation."""
+BIRTH_SCORE: Final = 0.4
+"""Detections from here on may begin a track: below HIGH_SCORE a faint one, for the redactor's sake."""
 SAME_FACE_OVERLAP: Final = 0.3
 """A detection that overlaps a matched one this much (intersection over union) is the same face once more."""
 ACCEPT: Final = -1.0
@@ -29,13 +30,16 @@ LOW_SCORES_S: Final = 1.0
 found where a face was lost is mostly not that face, and would lead its track astray."""
 KEEP_S: Final = 4.0
 KEEP_UNCONFIRMED_S: Final = 1.0
-"""Long enough for the redactor, which covers whatever was seen once for a second."""
+"""Long enough for the redactor, which goes on covering a face that was seen only once."""
+KEEP_FAINT_S: Final = 0.3
+"""Of tracks without a single high score."""
 LARGEST_PX: Final = 1e5
 
 
 class Tracker:
     """The tracks of one stream. Not thread-safe.
 
+    A track has a negative id until it is confirmed, so that the ids people see count people and not false alarms.
     Odd input never harms it: boxes that are not finite, empty or absurdly far away are passed over, time that stands
     still or runs backwards counts as no time.
     """
@@ -48,7 +52,7 @@ class Tracker:
         self._scores = np.zeros(0)
         self._seen_s = np.zeros(0)
         self._sure_s = np.zeros(0)
-        self._next_id = 1
+        self._next_id, self._next_unconfirmed_id = 1, -1
         self._now_s: float | None = None
         self._fresh_until_s = 0.0
 
@@ -64,21 +68,23 @@ class Tracker:
         found = np.flatnonzero(track_of >= 0)
         rows = track_of[found]
         self._filters.update(rows, measured[found], scores[found])
-        self._hits[rows] += 1
+        self._hits[rows] += scores[found] >= HIGH_SCORE
         self._scores[rows], self._seen_s[rows] = scores[found], now
         self._sure_s[rows[scores[found] >= HIGH_SCORE]] = now
         if cut:
             self._fresh_until_s = now + CONFIRM_AT_ONCE_S
-        self._confirmed |= self._hits >= CONFIRM_HITS
-
+        self._confirm(self._hits >= CONFIRM_HITS)
         born = self._births(boxes, scores, track_of)
         track_of[born] = len(self._ids) + np.arange(len(born))
         self._add(measured[born], scores[born], now)
+        if now <= self._fresh_until_s:
+            self._confirm(self._hits > 0)
         detection = np.full(len(self._ids), -1, np.int32)
         seen = np.flatnonzero(track_of >= 0)
         detection[track_of[seen]] = index[seen]
 
-        limit = 0.0 if cut else np.where(self._confirmed, KEEP_S, KEEP_UNCONFIRMED_S)
+        unsure_s = np.where(self._hits > 0, KEEP_UNCONFIRMED_S, KEEP_FAINT_S)
+        limit = 0.0 if cut else np.where(self._confirmed, KEEP_S, unsure_s)
         live = (detection >= 0) | (now - self._seen_s < limit)
         self._keep(live)
         return self._tracks(self._filters, detection[live], now)
@@ -113,36 +119,44 @@ class Tracker:
         assert self._now_s is not None
         unseen_s = self._now_s - self._seen_s
         fit = likelihood(self._filters, unseen_s, measured, scores)
-        rows, columns = match(fit, np.arange(len(self._ids)), np.flatnonzero(scores >= HIGH_SCORE), ACCEPT)
-        track_of[columns] = rows
-        left = np.ones(len(self._ids), np.bool_)
-        left[rows] = False
-        recent = left & (unseen_s <= LOW_SCORE_GAP_S) & (self._now_s - self._sure_s <= LOW_SCORES_S)
-        doubtful = np.flatnonzero(scores < HIGH_SCORE)
-        if len(columns) and len(doubtful):
-            # A second, weaker box around a face that has its track is not the face that was lost behind it.
-            doubtful = doubtful[overlaps(boxes[doubtful], boxes[columns]).max(axis=1) < SAME_FACE_OVERLAP]
-        rows, columns = match(fit, np.flatnonzero(recent), doubtful, ACCEPT_LOW)
-        track_of[columns] = rows
+        high, known = scores >= HIGH_SCORE, self._confirmed
+        recent = unseen_s <= LOW_SCORE_GAP_S
+        sure = recent & (self._now_s - self._sure_s <= LOW_SCORES_S)
+        free = np.ones(len(self._ids), np.bool_)
+        for rows, columns, accept in (
+            (known, high, ACCEPT),
+            (known & sure, ~high, ACCEPT_LOW),
+            (~known, high, ACCEPT),
+            (~known & recent, ~high, ACCEPT_LOW),
+        ):
+            open_ones = columns & (track_of < 0)
+            if accept == ACCEPT_LOW:
+                open_ones &= ~_doubles(boxes, track_of)
+            row, column = match(fit, np.flatnonzero(rows & free), np.flatnonzero(open_ones), accept)
+            track_of[column] = row
+            free[row] = False
         return track_of
 
     def _births(self, boxes: F64, scores: F64, track_of: NDArray[np.intp]) -> NDArray[np.intp]:
-        born = np.flatnonzero((track_of < 0) & (scores >= BIRTH_SCORE))
-        taken = boxes[track_of >= 0]
-        if not len(born) or not len(taken):
-            return born
-        return born[overlaps(boxes[born], taken).max(axis=1) < SAME_FACE_OVERLAP]
+        return np.flatnonzero((track_of < 0) & (scores >= BIRTH_SCORE) & ~_doubles(boxes, track_of))
 
     def _add(self, measured: F64, scores: F64, now: float) -> None:
         n = len(measured)
         self._filters.add(measured, scores)
-        self._ids = np.concatenate((self._ids, np.arange(self._next_id, self._next_id + n)))
-        self._hits = np.concatenate((self._hits, np.ones(n, np.int64)))
-        self._confirmed = np.concatenate((self._confirmed, np.full(n, now <= self._fresh_until_s)))
+        self._ids = np.concatenate((self._ids, self._next_unconfirmed_id - np.arange(n)))
+        self._hits = np.concatenate((self._hits, (scores >= HIGH_SCORE).astype(np.int64)))
+        self._confirmed = np.concatenate((self._confirmed, np.zeros(n, np.bool_)))
         self._scores = np.concatenate((self._scores, scores))
         self._seen_s = np.concatenate((self._seen_s, np.full(n, now)))
         self._sure_s = np.concatenate((self._sure_s, np.full(n, now)))
-        self._next_id += n
+        self._next_unconfirmed_id -= n
+
+    def _confirm(self, worthy: NDArray[np.bool_]) -> None:
+        """Give those tracks that are `worthy` and not yet confirmed the ids they keep."""
+        rows = np.flatnonzero(worthy & ~self._confirmed)
+        self._ids[rows] = self._next_id + np.arange(len(rows))
+        self._confirmed[rows] = True
+        self._next_id += len(rows)
 
     def _keep(self, mask: NDArray[np.bool_]) -> None:
         if mask.all():
@@ -163,6 +177,14 @@ class Tracker:
             spread=filters.spread().astype(np.float32),
             confirmed=self._confirmed.copy(),
         )
+
+
+def _doubles(boxes: F64, track_of: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """(detections,) whether a detection overlaps one that has its track: the same face once more, not another behind it."""
+    taken = boxes[track_of >= 0]
+    if not len(taken):
+        return np.zeros(len(boxes), np.bool_)
+    return overlaps(boxes, taken).max(axis=1) >= SAME_FACE_OVERLAP
 
 
 def _usable(detections: Detections) -> tuple[NDArray[np.int32], F64, F64]:
