@@ -1,6 +1,9 @@
 """Training samples: tiles cut from pictures, placed as mosaics, then worn down like real video."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,6 +21,9 @@ ROTATION_SHARE, ROTATION_DEG, ASPECT = 1 / 3, 18.0, 0.12
 CUT_SHARE, FACE_IGNORED_PX = 0.5, 5.0
 MASK_SHARE, CLUTTER_SHARE, OCCLUSION_SHARE = 0.12, 0.3, 0.08
 MIRRORED = [1, 0, 2, 4, 3]
+
+
+Pick = Callable[[np.random.Generator], Picture]
 
 
 @dataclass
@@ -173,20 +179,16 @@ def _clutter(rng: np.random.Generator, sample: Sample) -> None:
             cv2.line(sample.picture, a, b, shade, int(rng.integers(1, 6)), cv2.LINE_AA)
 
 
-def mosaic(rng: np.random.Generator, pick, side: int) -> Sample:
+def mosaic(rng: np.random.Generator, pick: Pick, side: int) -> Sample:
     """A square sample of `side` pixels out of 1, 4, 9 or 16 tiles; `pick(rng)` gives a `Picture`."""
     grid = rng.choice(GRIDS, p=GRID_SHARES)
-    cuts = [
-        np.concatenate([[0], (side * (np.arange(1, grid) + rng.uniform(-0.15, 0.15, grid - 1)) / grid), [side]]).astype(
-            int
-        )
-        for _ in range(2)
-    ]
+    inner = (np.arange(1, grid) + rng.uniform(-0.15, 0.15, (2, grid - 1))) * side / grid
+    cuts = np.pad(inner.astype(int), ((0, 0), (1, 1)), constant_values=((0, 0), (0, side)))
     canvas = np.empty((side, side, 3), np.uint8)
     boxes, landmarks, ignore = [], [], []
-    for top, bottom in zip(cuts[0], cuts[0][1:], strict=False):
-        for left, right in zip(cuts[1], cuts[1][1:], strict=False):
-            part = tile(rng, pick(rng), int(right - left), int(bottom - top))
+    for top, bottom in pairwise(cuts[0].tolist()):
+        for left, right in pairwise(cuts[1].tolist()):
+            part = tile(rng, pick(rng), right - left, bottom - top)
             canvas[top:bottom, left:right] = part.picture
             boxes.append(part.boxes + np.array([left, top] * 2, np.float32))
             landmarks.append(part.landmarks + np.array([left, top], np.float32))
@@ -197,7 +199,7 @@ def mosaic(rng: np.random.Generator, pick, side: int) -> Sample:
     return sample
 
 
-def _wear_plane(rng: np.random.Generator, plane: np.ndarray, plan: dict) -> np.ndarray:
+def _wear_plane(plane: np.ndarray, plan: dict[str, Any]) -> np.ndarray:
     if "shrink" in plan:
         height, width = plane.shape
         small = cv2.resize(plane, None, fx=plan["shrink"], fy=plan["shrink"], interpolation=cv2.INTER_AREA)
@@ -218,7 +220,7 @@ def _wear_plane(rng: np.random.Generator, plane: np.ndarray, plan: dict) -> np.n
 
 def wear(rng: np.random.Generator, y: np.ndarray, uv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Blur, motion, noise, lost detail and block artefacts on planes [1,h,w], [2,h/2,w/2], as lenses and codecs leave them."""
-    plan: dict = {}
+    plan: dict[str, Any] = {}
     if rng.random() < 0.12:
         plan["shrink"] = rng.uniform(0.4, 0.85)
     if rng.random() < 0.12:
@@ -236,14 +238,14 @@ def wear(rng: np.random.Generator, y: np.ndarray, uv: np.ndarray) -> tuple[np.nd
     if not plan:
         return y, uv
     cv2.setRNGSeed(int(rng.integers(2**31)))
-    worn_y = _wear_plane(rng, y[0], plan)[None]
+    worn_y = _wear_plane(y[0], plan)[None]
     plan.pop("shrink", None)
-    chroma = _wear_plane(rng, np.concatenate([uv[0], uv[1]], 1), plan)
+    chroma = _wear_plane(np.concatenate([uv[0], uv[1]], 1), plan)
     half = uv.shape[2]
     return worn_y, np.stack([chroma[:, :half], chroma[:, half:]])
 
 
-def training_sample(rng: np.random.Generator, pick, side: int) -> tuple[np.ndarray, np.ndarray, Sample]:
+def training_sample(rng: np.random.Generator, pick: Pick, side: int) -> tuple[np.ndarray, np.ndarray, Sample]:
     """Planes `y` [1,side,side] and `uv` [2,side/2,side/2] as a decoder would give them, and the truth."""
     sample = mosaic(rng, pick, side)
     y, uv = colour.to_planes(colour.recolour(sample.picture, colour.random_video_matrix(rng)))

@@ -1,4 +1,4 @@
-"""The training loop: batches from a process beside it, AdamW under a cosine, a moving average, checkpoints to resume from."""
+"""The training loop: AdamW under a cosine, a moving average, checkpoints to resume from."""
 
 import json
 import logging
