@@ -1,258 +1,285 @@
-"""All that we use of aiortc and aioice beyond their documented interface, checked when this module is imported.
+"""Everything private to aiortc and aioice that Fancam uses, and nothing else does.
 
-aiortc's receiver waits for the next frame before it hands one out, decodes everything, and stops for seconds after a loss; its
-sender packs and encodes for each peer. Here are the few seams by which we take packets out of the one and put payloads into the
-other. Each name has a test of its own; an aiortc in which one is missing is refused at start.
+`check()` is called when the door starts and fails there when a name has gone; tests/server/door/test_rtp.py holds what each
+does. Why each is needed: aiortc's video jitter buffer waits for the next frame and falls silent for seconds after a loss; its
+senders encode for each viewer; it has no transport-wide feedback and no playout-delay extension; its cipher suites
+leave out peers with RSA certificates; and aioice leaves out 127.0.0.1.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import Any, Final, Protocol
+import struct
+import time
+from collections.abc import Callable
+from typing import Any, Final
 
-import aioice.ice
-import aiortc.rtcrtpsender
+import aiortc.codecs
 import aiortc.rtp
-from aiortc import RTCCertificate, RTCRtpReceiver, RTCRtpSender, RTCRtpTransceiver
-from aiortc.rtcrtpparameters import RTCRtcpFeedback, RTCRtpHeaderExtensionParameters
-from aiortc.rtp import HeaderExtensions, HeaderExtensionsMap, RtcpSrPacket, RtpPacket, pack_header_extensions
+from aioice import ice
+from aiortc import RTCCertificate, RTCPeerConnection, RTCRtpReceiver, RTCRtpSender
+from aiortc.codecs.h264 import H264Encoder
+from aiortc.codecs.vpx import Vp8Encoder
+from aiortc.rtcrtpparameters import RTCRtcpFeedback, RTCRtpHeaderExtensionParameters, RTCRtpParameters
+from aiortc.rtp import HeaderExtensions, HeaderExtensionsMap, RtcpSrPacket, RtpPacket
 
-HISTORY_PACKETS: Final = 512
-"""What a sender keeps for resends; aiortc's 128 are less than a large key frame. The payloads are shared by all viewers."""
-RSA_SUITES: Final = b":ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-CHACHA20-POLY1305:ECDHE-RSA-AES128-SHA:ECDHE-RSA-AES256-SHA"
-PLAYOUT_DELAY_STEP_MS: Final = 10
+from server.door.feedback import Feedback
 
-METHODS: Final = {
+PLAYOUT_DELAY: Final = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
+TRANSPORT_CC: Final = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
+MID: Final = "urn:ietf:params:rtp-hdrext:sdes:mid"
+ABS_SEND_TIME: Final = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
+SUITES: Final = (
+    b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
+    b"ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305:"
+    b"ECDHE-ECDSA-AES128-SHA:ECDHE-RSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA:ECDHE-RSA-AES256-SHA"
+)
+FEEDBACK_S: Final = 0.05
+NTP_EPOCH_S: Final = 2_208_988_800
+LOOPBACK: Final = "127.0.0.1"
+
+USED: Final[dict[Any, tuple[str, ...]]] = {
     RTCRtpReceiver: ("_handle_rtp_packet", "_handle_rtcp_packet", "_send_rtcp", "_send_rtcp_nack", "_send_rtcp_pli"),
-    RTCRtpSender: ("_send_keyframe", "_next_encoded_frame"),
+    RTCRtpSender: ("_send_keyframe", "_next_encoded_frame", "_retransmit"),
     RTCCertificate: ("_create_ssl_context",),
-    HeaderExtensionsMap: ("configure", "set"),
+    ice: ("get_host_addresses",),
+    H264Encoder: ("_packetize", "_split_bitstream"),
+    Vp8Encoder: ("_packetize",),
 }
-FIELDS: Final = {
-    RTCRtpReceiver: (
-        "_RTCRtpReceiver__jitter_buffer",
-        "_RTCRtpReceiver__nack_generator",
-        "_RTCRtpReceiver__rtx_ssrc",
-        "_RTCRtpReceiver__rtcp_ssrc",
-    ),
-    RTCRtpSender: (
-        "_RTCRtpSender__encoder",
-        "_RTCRtpSender__rtp_header_extensions_map",
-        "_RTCRtpSender__rtp_timestamp",
-    ),
-    RTCRtpTransceiver: ("_codecs", "_headerExtensions"),
+INSTANCE: Final = {
+    "receiver": ("__jitter_buffer", "__codecs", "__rtx_ssrc"),
+    "sender": ("__encoder", "__rtp_header_extensions_map", "__rtp_timestamp", "__rtt"),
 }
 
 
-class UnknownLibrary(RuntimeError):
-    """This aiortc or aioice is not one that we know our way in."""
+class Changed(Exception):
+    """aiortc is not the one that was read; the text names what is missing."""
 
 
 def check() -> None:
-    """Look for every private name we use.
-
-    Raises:
-        UnknownLibrary: one is missing.
     """
-    missing = [
-        f"{owner.__name__}.{name}" for owner, names in METHODS.items() for name in names if not hasattr(owner, name)
-    ]
-    for owner, names in FIELDS.items():
-        set_there = owner.__init__.__code__.co_names  # type: ignore[misc]
-        missing += [f"{owner.__name__}.{name}" for name in names if name not in set_there]
-    if not hasattr(aioice.ice, "get_host_addresses"):
-        missing.append("aioice.ice.get_host_addresses")
-    if not hasattr(aiortc.rtcrtpsender, "RTP_HISTORY_SIZE"):
-        missing.append("aiortc.rtcrtpsender.RTP_HISTORY_SIZE")
-    if missing:
-        raise UnknownLibrary(f"aiortc {aiortc.__version__} lacks {', '.join(missing)}: install the version asked for")
+    Raises:
+        Changed: a private name is gone.
+    """
+    for owner, names in USED.items():
+        for name in names:
+            if not hasattr(owner, name):
+                raise Changed(
+                    f"{owner.__name__}.{name} is gone: this aiortc or aioice is not one Fancam was tested with"
+                )
+    for name in INSTANCE["receiver"]:
+        if f"_RTCRtpReceiver{name}" not in RTCRtpReceiver.__init__.__code__.co_names:
+            raise Changed(f"RTCRtpReceiver.{name} is gone: this aiortc is not one Fancam was tested with")
+    for name in INSTANCE["sender"]:
+        if f"_RTCRtpSender{name}" not in RTCRtpSender.__init__.__code__.co_names:
+            raise Changed(f"RTCRtpSender.{name} is gone: this aiortc is not one Fancam was tested with")
 
 
-# Addresses
-
-_hosts: ContextVar[Sequence[str] | None] = ContextVar("hosts", default=None)
-_all_host_addresses = aioice.ice.get_host_addresses
-
-
-def _host_addresses(use_ipv4: bool, use_ipv6: bool) -> list[str]:
-    chosen = _hosts.get()
-    if chosen is None:
-        return _all_host_addresses(use_ipv4=use_ipv4, use_ipv6=use_ipv6)
-    return list(chosen)
-
-
-@contextmanager
-def host_addresses(hosts: Sequence[str] | None) -> Iterator[None]:
-    """Within this block candidates are gathered on `hosts` alone; None: on all addresses but the loopback ones."""
-    token = _hosts.set(hosts)
-    try:
-        yield
-    finally:
-        _hosts.reset(token)
+def prepare() -> None:
+    """Teach aiortc, once a process: our header extensions, transport-wide feedback, RSA suites, loopback."""
+    check()
+    extensions = aiortc.codecs.HEADER_EXTENSIONS["video"]
+    for ident, uri in ((4, TRANSPORT_CC), (5, PLAYOUT_DELAY)):
+        if all(extension.uri != uri for extension in extensions):
+            extensions.append(RTCRtpHeaderExtensionParameters(id=ident, uri=uri))
+    feedback = RTCRtcpFeedback(type="transport-cc")
+    for codec in aiortc.codecs.CODECS["video"]:
+        if codec.name != "rtx" and feedback not in codec.rtcpFeedback:
+            codec.rtcpFeedback.append(feedback)
+    if not hasattr(RTCCertificate._create_ssl_context, "with_rsa"):
+        RTCCertificate._create_ssl_context = _with_rsa(RTCCertificate._create_ssl_context)
+    if not hasattr(ice.get_host_addresses, "with_loopback"):
+        ice.get_host_addresses = _with_loopback(ice.get_host_addresses)
 
 
-# Receiving
+def _with_rsa(create: Callable[..., Any]) -> Callable[..., Any]:
+    def create_ssl_context(self: RTCCertificate, srtp_profiles: Any) -> Any:
+        context = create(self, srtp_profiles)
+        context.set_cipher_list(SUITES)
+        return context
+
+    create_ssl_context.with_rsa = True  # type: ignore[attr-defined]
+    return create_ssl_context
 
 
-class Intake(Protocol):
-    """Takes a receiver's packets. The methods are called in this order for each packet."""
+def _with_loopback(find: Callable[[bool, bool], list[str]]) -> Callable[[bool, bool], list[str]]:
+    def get_host_addresses(use_ipv4: bool, use_ipv6: bool) -> list[str]:
+        return [LOOPBACK] * use_ipv4 + find(use_ipv4, use_ipv6)
 
-    def admit(self, packet: RtpPacket) -> bool:
-        """Any packet of the track, resends still wrapped; False drops it."""
-
-    def take(self, packet: RtpPacket) -> None:
-        """A media packet, resends unwrapped; `payload_data` has what is in it."""
-
-    async def flush(self) -> None:
-        """Act on what was taken."""
-
-    def report(self, ntp_time: int, rtp_time: int) -> None:
-        """A sender report: NTP time (32.32 bits) of an RTP time."""
+    get_host_addresses.with_loopback = True  # type: ignore[attr-defined]
+    return get_host_addresses
 
 
-def payload_data(packet: RtpPacket) -> bytes:
-    """H.264 with start codes, VP8 without its descriptor, Opus as it is; empty for padding."""
-    data: bytes = packet._data  # type: ignore[attr-defined]
-    return data
+def packetise(codec: str, data: bytes, picture_id: int) -> list[bytes]:
+    """RTP payloads of an access unit: RFC 6184 (STAP-A, FU-A) or RFC 7741 with a 15-bit picture id."""
+    if codec == "h264":
+        return H264Encoder._packetize(H264Encoder._split_bitstream(data))
+    return Vp8Encoder._packetize(data, picture_id & 0x7FFF)
 
 
-class _InsteadOfJitterBuffer:
-    """Passes packets on at once; aiortc's decoder never gets any."""
+# What comes in
 
-    def __init__(self, intake: Intake) -> None:
-        self._intake = intake
+
+def tap_video(
+    receiver: RTCRtpReceiver,
+    on_packet: Callable[[RtpPacket, bytes], None],
+    on_sender_report: Callable[[int, int, int], None],
+    feedback: Feedback,
+) -> None:
+    """Hand each video packet (resends unwrapped) with its depayloaded data to `on_packet`, and never decode.
+
+    `on_sender_report` gets ssrc, NTP time (64 bit) and RTP time (32 bit) of the sender's reports. `feedback` notes the
+    transport-wide sequence numbers; from the first on, REMB is no longer sent.
+    """
+    receiver._RTCRtpReceiver__jitter_buffer = _Buffer(on_packet)
+    handle_rtp, handle_rtcp = receiver._handle_rtp_packet, receiver._handle_rtcp_packet
+
+    async def rtp(packet: RtpPacket, arrival_time_ms: int) -> None:
+        number = packet.extensions.transport_sequence_number
+        if number is not None:
+            feedback.note(number, time.monotonic_ns(), packet.ssrc)
+        if feedback.seen:
+            packet.extensions.abs_send_time = None
+        await handle_rtp(packet, arrival_time_ms=arrival_time_ms)
+
+    async def rtcp(packet: Any) -> None:
+        if isinstance(packet, RtcpSrPacket):
+            on_sender_report(packet.ssrc, packet.sender_info.ntp_timestamp, packet.sender_info.rtp_timestamp)
+        await handle_rtcp(packet)
+
+    receiver._handle_rtp_packet = rtp
+    receiver._handle_rtcp_packet = rtcp
+
+
+def tap_audio(receiver: RTCRtpReceiver, on_packet: Callable[[RtpPacket, bytes], None]) -> None:
+    """Hand each audio packet to `on_packet` undecoded; nothing collects in the track."""
+    receiver._RTCRtpReceiver__jitter_buffer = _Buffer(on_packet)
+
+
+class _Buffer:
+    """Stands where aiortc has its jitter buffer; what it returns keeps the decoder idle."""
+
+    def __init__(self, on_packet: Callable[[RtpPacket, bytes], None]) -> None:
+        self._on_packet = on_packet
 
     def add(self, packet: RtpPacket) -> tuple[bool, None]:
-        self._intake.take(packet)
+        self._on_packet(packet, packet._data)
         return False, None
 
 
-def tap(receiver: RTCRtpReceiver, intake: Intake) -> None:
-    """Give all packets of a receiver to `intake` and none to its decoder; call it before the first can arrive."""
-    receiver._RTCRtpReceiver__jitter_buffer = _InsteadOfJitterBuffer(intake)
-    receiver._RTCRtpReceiver__nack_generator = None
-    handle_rtp: Callable[..., Awaitable[None]] = receiver._handle_rtp_packet
-    handle_rtcp: Callable[..., Awaitable[None]] = receiver._handle_rtcp_packet
-
-    async def rtp_packet(packet: RtpPacket, arrival_time_ms: int) -> None:
-        if intake.admit(packet):
-            await handle_rtp(packet, arrival_time_ms)
-            await intake.flush()
-
-    async def rtcp_packet(packet: Any) -> None:
-        if isinstance(packet, RtcpSrPacket):
-            intake.report(packet.sender_info.ntp_timestamp, packet.sender_info.rtp_timestamp)
-        await handle_rtcp(packet)
-
-    receiver._handle_rtp_packet = rtp_packet  # type: ignore[method-assign]
-    receiver._handle_rtcp_packet = rtcp_packet  # type: ignore[method-assign]
+def codec_of(receiver: RTCRtpReceiver, payload_type: int) -> str | None:
+    """`h264`, `vp8`, `opus` …, or None for a payload type that was not negotiated."""
+    codec = receiver._RTCRtpReceiver__codecs.get(payload_type)
+    return codec.name.lower() if codec is not None else None
 
 
-def learn_resends(receiver: RTCRtpReceiver, resend_ssrc: int, media_ssrc: int) -> None:
-    """Tell a receiver which SSRC carries the resends (RFC 4588) of another, for offers that do not say it."""
-    receiver._RTCRtpReceiver__rtx_ssrc.setdefault(resend_ssrc, media_ssrc)
+def is_resend(receiver: RTCRtpReceiver, ssrc: int) -> bool:
+    return ssrc in receiver._RTCRtpReceiver__rtx_ssrc
 
 
-async def ask_again(receiver: RTCRtpReceiver, media_ssrc: int, sequences: list[int]) -> None:
-    """NACK (RFC 4585, 6.2.1)."""
-    await receiver._send_rtcp_nack(media_ssrc, sequences)
+async def send_pli(receiver: RTCRtpReceiver, ssrc: int) -> None:
+    await receiver._send_rtcp_pli(ssrc)
 
 
-async def ask_for_key(receiver: RTCRtpReceiver, media_ssrc: int) -> None:
-    """PLI (RFC 4585, 6.3.1)."""
-    await receiver._send_rtcp_pli(media_ssrc)
+async def send_nack(receiver: RTCRtpReceiver, ssrc: int, sequences: list[int]) -> None:
+    await receiver._send_rtcp_nack(ssrc, sequences)
 
 
-async def send_feedback(receiver: RTCRtpReceiver, packet: bytes) -> None:
-    """An RTCP packet made elsewhere, in a datagram of its own."""
-    await receiver._send_rtcp(packet)  # type: ignore[arg-type]
+async def send_feedback(receiver: RTCRtpReceiver, feedback: Feedback) -> None:
+    """Send what has been noted, every 50 ms, until cancelled."""
+    while True:
+        await asyncio.sleep(FEEDBACK_S)
+        for packet in feedback.packets():
+            await receiver._send_rtcp(packet)
 
 
-def own_ssrc(receiver: RTCRtpReceiver) -> int:
-    """By which the receiver calls itself in its feedback."""
-    return receiver._RTCRtpReceiver__rtcp_ssrc or 0
+def ntp_now_ns() -> int:
+    """This machine's wall clock, in ns of the NTP era that SR packets count in."""
+    return time.time_ns() + NTP_EPOCH_S * 1_000_000_000
 
 
-# Negotiation
+# What goes out
 
 
-def agree(transceiver: RTCRtpTransceiver, extensions: dict[str, int], feedback: Sequence[str]) -> None:
-    """Set the header extensions (URI to id) and add RTCP feedback types to what is answered for a transceiver."""
-    transceiver._headerExtensions = [RTCRtpHeaderExtensionParameters(id=n, uri=uri) for uri, n in extensions.items()]
-    for kind in feedback:
-        transceiver._codecs[0].rtcpFeedback.append(RTCRtcpFeedback(kind))
+class Payloads:
+    """One access unit, packetised once for all who watch it; goes through a sender untouched."""
+
+    __slots__ = ("key", "payloads", "rtp_time", "size")
+
+    def __init__(self, payloads: list[bytes], rtp_time: int, key: bool) -> None:
+        self.payloads, self.rtp_time, self.key = payloads, rtp_time, key
+        self.size = sum(map(len, payloads))
 
 
-# Sending
+class Packer:
+    """Stands where a sender has its encoder; `on_remb` gets the viewer's estimates in bit/s."""
+
+    def __init__(self, on_remb: Callable[[int], None]) -> None:
+        self._on_remb = on_remb
+        self.last: int | None = None
+        """RTP time of the last unit handed out."""
+
+    def pack(self, item: Payloads) -> tuple[list[bytes], int]:
+        self.last = item.rtp_time
+        return item.payloads, item.rtp_time & 0xFFFFFFFF
+
+    @property
+    def target_bitrate(self) -> int:
+        return 0
+
+    @target_bitrate.setter
+    def target_bitrate(self, bit_rate: int) -> None:
+        self._on_remb(bit_rate)
 
 
-class Outgoing(Protocol):
-    """Stands where aiortc keeps an encoder, and gives what the track's `recv` returned its payloads."""
-
-    target_bitrate: int
-    """Set at every REMB of the peer, bit/s."""
-
-    def pack(self, unit: Any) -> tuple[list[bytes], int]:
-        """Payloads and RTP time."""
+def pack_with(sender: RTCRtpSender, packer: Packer) -> None:
+    sender._RTCRtpSender__encoder = packer
 
 
-class _PlayoutDelayMap(HeaderExtensionsMap):
-    """Writes the playout-delay extension (min, max in 10 ms, 12 bits each) into every packet beside aiortc's own."""
+def on_key_request(sender: RTCRtpSender, ask: Callable[[], None]) -> None:
+    """Call `ask` at each PLI and FIR of the viewer."""
+    sender._send_keyframe = ask
 
-    def __init__(self, uri: str, range_ms: tuple[int, int]) -> None:
+
+def set_playout_delay(sender: RTCRtpSender, min_ms: int, max_ms: int) -> None:
+    """Tell the viewer's jitter buffer with each packet how long to hold frames, where the extension was negotiated."""
+    sender._RTCRtpSender__rtp_header_extensions_map = _VideoExtensions(min_ms, max_ms)
+
+
+def rtp_origin(sender: RTCRtpSender, last_packed: int) -> int:
+    """What this viewer's RTP times are ahead of the feed's, after `last_packed` has been sent; 32 bit."""
+    return (sender._RTCRtpSender__rtp_timestamp - last_packed) & 0xFFFFFFFF
+
+
+class _VideoExtensions(HeaderExtensionsMap):
+    """One-byte header extensions (RFC 8285 §4.2) of video packets: mid, playout delay, absolute send time."""
+
+    def __init__(self, min_ms: int, max_ms: int) -> None:
         super().__init__()
-        low, high = (value // PLAYOUT_DELAY_STEP_MS for value in range_ms)
-        self._uri, self._value = uri, (low << 12 | high).to_bytes(3, "big")
+        self._delay = (min_ms // 10 << 12 | max_ms // 10).to_bytes(3, "big")
         self._ids: dict[str, int] = {}
+        self._mid: str | None = None
+        self._constant = b""
 
-    def configure(self, parameters: Any) -> None:
+    def configure(self, parameters: RTCRtpParameters) -> None:
         super().configure(parameters)
-        self._ids = {extension.uri.rsplit(":", 1)[-1].rsplit("/", 1)[-1]: extension.id for extension in parameters.headerExtensions}
+        self._ids |= {extension.uri: extension.id for extension in parameters.headerExtensions}
 
     def set(self, values: HeaderExtensions) -> tuple[int, bytes]:
-        written = []
-        if values.mid is not None and "mid" in self._ids:
-            written.append((self._ids["mid"], values.mid.encode()))
-        if values.abs_send_time is not None and "abs-send-time" in self._ids:
-            written.append((self._ids["abs-send-time"], values.abs_send_time.to_bytes(3, "big")))
-        if "playout-delay" in self._ids:
-            written.append((self._ids["playout-delay"], self._value))
-        return pack_header_extensions(written)
+        if any(ident > 14 for ident in self._ids.values()):
+            return super().set(values)
+        if values.mid != self._mid:
+            self._mid = values.mid
+            self._constant = self._one_byte(MID, values.mid.encode()) + self._one_byte(PLAYOUT_DELAY, self._delay)
+        data = self._constant
+        if values.abs_send_time is not None:
+            data += self._one_byte(ABS_SEND_TIME, struct.pack("!L", values.abs_send_time)[1:])
+        return (0xBEDE, data + bytes(-len(data) % 4)) if data else (0, b"")
+
+    def _one_byte(self, uri: str, value: bytes) -> bytes:
+        ident = self._ids.get(uri)
+        return bytes([ident << 4 | len(value) - 1]) + value if ident else b""
 
 
-def feed(
-    sender: RTCRtpSender, outgoing: Outgoing, *, key_needed: Callable[[], None], playout_delay_ms: tuple[int, int] | None
-) -> None:
-    """Make a sender send what its track returns through `outgoing.pack`, never through an encoder of aiortc's."""
-    sender._RTCRtpSender__encoder = outgoing
-    sender._send_keyframe = key_needed  # type: ignore[method-assign]
-    if playout_delay_ms is not None:
-        sender._RTCRtpSender__rtp_header_extensions_map = _PlayoutDelayMap("", playout_delay_ms)
-
-
-def sent_timestamp(sender: RTCRtpSender) -> int:
-    """The RTP timestamp of the last packet sent."""
-    stamp: int = sender._RTCRtpSender__rtp_timestamp
-    return stamp
-
-
-def _accept_rsa() -> None:
-    """Peers with RSA certificates (GStreamer) need suites that aiortc does not offer."""
-    create = RTCCertificate._create_ssl_context
-    suites = b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA"
-
-    def create_with_rsa(self: RTCCertificate, srtp_profiles: Any) -> Any:
-        context = create(self, srtp_profiles)
-        context.set_cipher_list(suites + RSA_SUITES)
-        return context
-
-    RTCCertificate._create_ssl_context = create_with_rsa  # type: ignore[method-assign]
-
-
-check()
-aioice.ice.get_host_addresses = _host_addresses
-aiortc.rtcrtpsender.RTP_HISTORY_SIZE = HISTORY_PACKETS
-_accept_rsa()
+def closed(peer: RTCPeerConnection) -> bool:
+    return peer.connectionState in ("failed", "closed")

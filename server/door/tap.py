@@ -1,47 +1,33 @@
-"""Puts access units together from RTP packets, and hands each out at its last packet, in order and whole.
+"""The tap: RTP packets of one video in, whole access units out, at once; what to ask the sender for when packets are missing.
 
-A frame ends at the marker bit. A hole is asked for at once and again (RFC 4585 NACK); when it is not filled in time, all
-that depends on it is dropped and a key frame asked for. Pure: packets and the time in, what is to be done out.
+It stands where a jitter buffer would, and waits for nothing: a frame ends at its marker bit (RFC 6184 §5.1, RFC 7741 §4.1).
+Pure: it is told the time in ns of a monotonic clock. A hole is asked for again while there is hope; then the frames
+that need it are given up, and nothing passes before the next key frame.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
-from server.door.bitstream import NAL_IDR, NAL_PPS, NAL_SPS, Codec, begins_key, is_key, nal_types, parameter_sets
+from server.door.bitstream import is_key, starts_frame
 
 MS: Final = 1_000_000
 FIRST_REPEAT_NS: Final = 40 * MS
+"""aiortc asks for a hole once, when it appears; from then on this repeats it."""
 REPEAT_NS: Final = 30 * MS
-MAX_REQUESTS: Final = 12
-PATIENCE_NS: Final = 150 * MS
-MAX_PATIENCE_NS: Final = 1000 * MS
-KEY_SPACING_NS: Final = 200 * MS
-KEY_REPEAT_NS: Final = 500 * MS
+GIVE_UP_NS: Final = 150 * MS
+PLI_INTERVAL_NS: Final = 200 * MS
+TAIL_NS: Final = 60 * MS
+"""A frame whose last packet is this late may have lost it, which no later packet shows."""
 MAX_UNIT_BYTES: Final = 2 << 20
-MAX_WAITING: Final = 2048
-MAX_JUMP: Final = 1024
-"""A sequence number further off than this belongs to a sender that started anew."""
-MAX_NACK: Final = 128
-
-
-@dataclass(frozen=True, slots=True)
-class Packet:
-    """An RTP packet of the track, its payload taken out: H.264 with start codes, VP8 without its descriptor."""
-
-    sequence: int
-    timestamp: int
-    marker: bool
-    data: bytes
-    """Empty: padding."""
-    begins: bool
-    """A NAL unit (H.264) or the frame (VP8) begins here."""
+MAX_WAITING: Final = 1024
+MAX_ASKED: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A whole access unit; `rtp_time` unwrapped, `arrival_ns` that of its last packet."""
+    """One whole access unit: `rtp_time` unwrapped; `arrival_ns` is when its last packet came."""
 
     data: bytes
     rtp_time: int
@@ -49,239 +35,180 @@ class Unit:
     arrival_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """Units are lost; the next one is a key frame."""
+@dataclass(slots=True)
+class Outcome:
+    """What one call of the tap leads to."""
 
-
-@dataclass(frozen=True, slots=True)
-class AskAgain:
-    """Packets to be sent again, as 16-bit sequence numbers."""
-
-    sequences: list[int]
-
-
-@dataclass(frozen=True, slots=True)
-class AskForKey:
-    """A key frame is needed."""
-
-
-Event = Unit | Gap | AskAgain | AskForKey
+    units: list[Unit] = field(default_factory=list)
+    asked: list[int] = field(default_factory=list)
+    """Sequence numbers (16 bit) to ask for again: a NACK."""
+    key_wanted: bool = False
+    """Ask for a key frame: a PLI."""
+    gap: bool = False
+    """Frames have been given up just now."""
 
 
 @dataclass(slots=True)
-class TapCounts:
-    packets: int = 0
-    late: int = 0
-    units: int = 0
-    gaps: int = 0
-    asked_again: int = 0
-    keys_asked: int = 0
-    oversize: int = 0
+class _Packet:
+    timestamp: int
+    marker: bool
+    data: bytes
+    starts: bool
 
 
 class Unwrapper:
-    """Makes a counter of `bits` bits one that never wraps: each value lies within half a turn of the one before."""
+    """Numbers of `bits` bits that wrap around, as ones that do not."""
 
     def __init__(self, bits: int) -> None:
-        self._turn = 1 << bits
-        self.last: int | None = None
+        self._size, self._half = 1 << bits, 1 << (bits - 1)
+        self._last: int | None = None
 
-    def peek(self, value: int) -> int:
-        if self.last is None:
-            return value
-        ahead = (value - self.last) % self._turn
-        return self.last + ahead - (self._turn if ahead >= self._turn // 2 else 0)
-
-    def unwrap(self, value: int) -> int:
-        self.last = self.peek(value)
-        return self.last
-
-
-@dataclass(slots=True)
-class _Hole:
-    since_ns: int
-    asked_ns: int
-    asked: int = 1
+    def __call__(self, number: int) -> int:
+        if self._last is None:
+            self._last = number
+        else:
+            self._last += (number - self._last + self._half) % self._size - self._half
+        return self._last
 
 
 class Tap:
-    """One track's packets; `due_ns` is when `poll` is next to be called, None while nothing is awaited."""
+    """One video of one SSRC, packets in any order."""
 
-    def __init__(self, codec: Codec, max_unit_bytes: int = MAX_UNIT_BYTES) -> None:
-        self.counts = TapCounts()
-        self.due_ns: int | None = None
+    def __init__(self, codec: str) -> None:
+        self._codec = codec
+        self._sequence, self._time = Unwrapper(16), Unwrapper(32)
+        self._packets: dict[int, _Packet] = {}
+        self._next: int | None = None
+        """First number of the next frame."""
+        self._reached = 0
+        """First number after `_next` that is not there yet."""
+        self._highest = 0
+        self._missing: dict[int, tuple[int, int]] = {}
+        """Holes: when they appeared, when they were last asked for."""
+        self._last_ns = 0
+        self._pli_ns = -PLI_INTERVAL_NS
+        self._needs_key = True
+        self._spoilt: int | None = None
+        """RTP timestamp of a frame that was given up in its middle."""
+        self.lost_frames = 0
         self.rtt_ns = 0
-        """Of resends; 0 before the first."""
-        self._codec, self._max_unit_bytes = codec, max_unit_bytes
-        self._highest = Unwrapper(16)
-        self._next = 0
-        self._stray: int | None = None
-        self._waiting: dict[int, tuple[Packet, int]] = {}
-        self._holes: dict[int, _Hole] = {}
-        self._times = Unwrapper(32)
-        self._whole = False
-        """What has been handed out can be decoded: no unit is missing since a key frame."""
-        self._key_wanted = False
-        self._key_asked_ns: int | None = None
-        self._parts: list[bytes] = []
-        self._size = self._unit_time = self._unit_arrival_ns = 0
-        self._sets = b""
-        self._events: list[Event] = []
 
-    def add(self, packet: Packet, now_ns: int) -> list[Event]:
-        """Take a packet."""
-        self.counts.packets += 1
-        sequence = self._place(packet, now_ns)
-        if sequence is None:
-            self.counts.late += 1
-        else:
-            self._waiting[sequence] = packet, now_ns
-            self._advance()
-            if len(self._waiting) > MAX_WAITING:
-                self._skip()
-        return self.poll(now_ns)
+    def add(self, sequence: int, timestamp: int, marker: bool, payload: bytes, data: bytes, now_ns: int) -> Outcome:
+        """Take in a packet: its numbers as on the wire, its RTP payload, and the same without the codec's RTP framing."""
+        outcome = Outcome()
+        number = self._sequence(sequence)
+        if self._next is None:
+            self._next = self._reached = number
+            self._highest = number - 1
+        if number < self._next or number in self._packets:
+            return outcome
+        if number > self._highest + MAX_WAITING or len(self._packets) > MAX_WAITING:
+            self._start_over(number, outcome)
+        for hole in range(self._highest + 1, number):
+            self._missing[hole] = (now_ns, now_ns + FIRST_REPEAT_NS - REPEAT_NS)
+        self._missing.pop(number, None)
+        self._highest = max(self._highest, number)
+        self._last_ns = now_ns
+        self._packets[number] = _Packet(timestamp, marker, data, starts_frame(self._codec, payload, data))
+        self._release(now_ns, outcome)
+        self._ask(now_ns, outcome)
+        return outcome
 
-    def request_key(self, now_ns: int) -> list[Event]:
-        """Ask for a key frame, at once or as soon as the last request is 200 ms old."""
-        self._key_wanted = True
-        return self.poll(now_ns)
+    def tick(self, now_ns: int) -> Outcome:
+        """To be called every 10–20 ms: the last packet of a burst may be the one that is lost."""
+        outcome = Outcome()
+        if self._next is not None:
+            self._ask(now_ns, outcome)
+            self._release(now_ns, outcome)
+        return outcome
 
-    def poll(self, now_ns: int) -> list[Event]:
-        """What the passing of time makes necessary; `add` does this too."""
-        patience_ns = min(max(PATIENCE_NS, 3 * self.rtt_ns), MAX_PATIENCE_NS)
-        while (hole := self._holes.get(self._next)) is not None and now_ns - hole.since_ns >= patience_ns:
-            self._skip()
-        self._ask_again(now_ns)
-        self._ask_for_key(now_ns)
-        self._set_due(now_ns, patience_ns)
-        events, self._events = self._events, []
-        return events
+    def want_key(self, now_ns: int) -> bool:
+        """Whether a PLI may go out now, at most five a second; when true, it is taken as sent."""
+        if now_ns - self._pli_ns < PLI_INTERVAL_NS:
+            return False
+        self._pli_ns = now_ns
+        return True
 
-    def _place(self, packet: Packet, now_ns: int) -> int | None:
-        """The packet's unwrapped number; None when it is too late or here already. Notes the holes before it."""
-        highest = self._highest.last
-        sequence = self._highest.peek(packet.sequence)
-        if highest is None:
-            self._next = sequence
-        elif abs(sequence - highest) > MAX_JUMP:
-            if packet.sequence != self._stray:  # believed only when the next one follows it
-                self._stray = (packet.sequence + 1) & 0xFFFF
-                return None
-            self._restart(sequence)
-        elif sequence < self._next or sequence in self._waiting:
-            return None
-        else:
-            hole = self._holes.pop(sequence, None)
-            if hole is not None and hole.asked == 1:
-                sample_ns = now_ns - hole.asked_ns
-                self.rtt_ns = sample_ns if not self.rtt_ns else (7 * self.rtt_ns + sample_ns) // 8
-            for missing in range(highest + 1, sequence):
-                self._holes[missing] = _Hole(now_ns, 0, 0)
-        self._stray = None
-        if highest is None or sequence > highest:
-            self._highest.last = sequence
-        return sequence
+    def _release(self, now_ns: int, outcome: Outcome) -> None:
+        """Pass on every frame that is whole, in order."""
+        while (packet := self._packets.get(self._reached)) is not None:
+            assert self._next is not None
+            if self._reached > self._next and packet.timestamp != self._packets[self._next].timestamp:
+                self._pass(self._reached, now_ns, outcome)  # the sender sets no marker
+            self._reached += 1
+            if packet.marker:
+                self._pass(self._reached, now_ns, outcome)
+            elif self._reached == self._next + 1 and not packet.data:
+                del self._packets[self._next]  # padding between frames
+                self._next = self._reached
 
-    def _restart(self, sequence: int) -> None:
-        self._waiting.clear()
-        self._holes.clear()
-        self._break()
-        self._highest.last = self._next = sequence
-
-    def _advance(self) -> None:
-        while (entry := self._waiting.pop(self._next, None)) is not None:
-            self._next += 1
-            if entry[0].data:
-                self._take(*entry)
-
-    def _take(self, packet: Packet, arrival_ns: int) -> None:
-        if self._parts and self._times.peek(packet.timestamp) != self._unit_time:
-            self._finish()  # a sender that sets no marker
-        if not self._parts:
-            if not self._whole and not (packet.begins and begins_key(self._codec, packet.data)):
-                return
-            if not packet.begins:
-                self._break()
-                return
-            self._whole = True
-            self._unit_time = self._times.unwrap(packet.timestamp)
-            self._size = self._unit_arrival_ns = 0
-        self._parts.append(packet.data)
-        self._size += len(packet.data)
-        self._unit_arrival_ns = max(self._unit_arrival_ns, arrival_ns)
-        if self._size > self._max_unit_bytes:
-            self.counts.oversize += 1
-            self._break()
-        elif packet.marker:
-            self._finish()
-
-    def _finish(self) -> None:
-        data = b"".join(self._parts)
-        self._parts.clear()
-        if self._codec == "h264":
-            data, key = self._complete(data)
-        else:
-            key = is_key("vp8", data)
-        self.counts.units += 1
-        self._key_wanted = self._key_wanted and not key
-        self._events.append(Unit(data, self._unit_time, key, self._unit_arrival_ns))
-
-    def _complete(self, data: bytes) -> tuple[bytes, bool]:
-        """Put the parameter sets before a key frame that came without; senders may send them apart."""
-        types = nal_types(data)
-        key = NAL_IDR in types
-        if types & {NAL_SPS, NAL_PPS}:
-            self._sets = parameter_sets(data)
-        elif key:
-            data = self._sets + data
-        return data, key
-
-    def _break(self) -> None:
-        """Nothing can be decoded before the next key frame."""
-        self._parts.clear()
-        if self._whole:
-            self._whole = False
-            self.counts.gaps += 1
-            self._events.append(Gap())
-
-    def _skip(self) -> None:
-        """Give up the packets missing at the front."""
-        self._break()
-        following = min(self._waiting)
-        for missing in range(self._next, following):
-            self._holes.pop(missing, None)
-        self._next = following
-        self._advance()
-
-    def _ask_again(self, now_ns: int) -> None:
-        due = []
-        for sequence, hole in self._holes.items():
-            wait_ns = 0 if not hole.asked else FIRST_REPEAT_NS if hole.asked == 1 else REPEAT_NS
-            if hole.asked < MAX_REQUESTS and now_ns - hole.asked_ns >= wait_ns and len(due) < MAX_NACK:
-                hole.asked += 1
-                hole.asked_ns = now_ns
-                due.append(sequence & 0xFFFF)
-        if due:
-            self.counts.asked_again += len(due)
-            self._events.append(AskAgain(due))
-
-    def _ask_for_key(self, now_ns: int) -> None:
-        if self._highest.last is None or (self._whole and not self._key_wanted):
+    def _pass(self, end: int, now_ns: int, outcome: Outcome) -> None:
+        """The frame from `_next` up to `end` is whole: emit it, unless nothing can be made of it."""
+        assert self._next is not None
+        packets = [self._packets.pop(number) for number in range(self._next, end)]
+        self._next = end
+        first = packets[0]
+        rtp_time = self._time(first.timestamp)
+        if not first.starts or first.timestamp == self._spoilt:
+            self._lose(now_ns, outcome)
             return
-        spacing_ns = KEY_SPACING_NS if self._key_wanted else KEY_REPEAT_NS
-        if self._key_asked_ns is None or now_ns - self._key_asked_ns >= spacing_ns:
-            self._key_asked_ns, self._key_wanted = now_ns, False
-            self.counts.keys_asked += 1
-            self._events.append(AskForKey())
+        self._spoilt = None
+        data = b"".join(packet.data for packet in packets)
+        if not data:
+            return
+        if len(data) > MAX_UNIT_BYTES:
+            self._lose(now_ns, outcome)
+            return
+        key = is_key(self._codec, data)
+        if self._needs_key and not key:
+            outcome.key_wanted |= self.want_key(now_ns)
+            return
+        self._needs_key = False
+        outcome.units.append(Unit(data, rtp_time, key, now_ns))
 
-    def _set_due(self, now_ns: int, patience_ns: int) -> None:
-        due = [now_ns + REPEAT_NS] if self._holes else []
-        if (hole := self._holes.get(self._next)) is not None:
-            due.append(hole.since_ns + patience_ns)
-        if self._highest.last is not None and self._key_asked_ns is not None:
-            if self._key_wanted:
-                due.append(self._key_asked_ns + KEY_SPACING_NS)
-            elif not self._whole:
-                due.append(self._key_asked_ns + KEY_REPEAT_NS)
-        self.due_ns = min(due, default=None)
+    def _ask(self, now_ns: int, outcome: Outcome) -> None:
+        patience_ns = max(GIVE_UP_NS, 3 * self.rtt_ns)
+        overdue = [number for number, (since_ns, _) in self._missing.items() if now_ns - since_ns > patience_ns]
+        if overdue:
+            self._give_up(max(overdue), now_ns, outcome)
+        for number, (since_ns, asked_ns) in self._missing.items():
+            if now_ns - asked_ns >= REPEAT_NS and len(outcome.asked) < MAX_ASKED:
+                outcome.asked.append(number & 0xFFFF)
+                self._missing[number] = (since_ns, now_ns)
+        assert self._next is not None
+        begun = self._reached > self._next and self._reached > self._highest
+        if begun and now_ns - self._last_ns > TAIL_NS:
+            self._highest += 1
+            self._missing[self._highest] = (now_ns - FIRST_REPEAT_NS, now_ns)
+            outcome.asked.append(self._highest & 0xFFFF)
+
+    def _give_up(self, hole: int, now_ns: int, outcome: Outcome) -> None:
+        """Step past `hole` and the frame around it."""
+        end = hole + 1
+        while (packet := self._packets.get(end)) is not None and not packet.marker:
+            end += 1
+        around = self._packets.get(end) or self._packets.get(end - 1)
+        self._spoilt = around.timestamp if around is not None else self._spoilt
+        if packet is not None:
+            end += 1
+        for number in [number for number in self._packets if number < end]:
+            del self._packets[number]
+        self._missing = {number: asked for number, asked in self._missing.items() if number >= end}
+        self._next = self._reached = end
+        self._highest = max(self._highest, end - 1)
+        self._lose(now_ns, outcome)
+        self._release(now_ns, outcome)
+
+    def _start_over(self, number: int, outcome: Outcome) -> None:
+        self._packets.clear()
+        self._missing.clear()
+        self._next = self._reached = number
+        self._highest = number - 1
+        self._needs_key = outcome.gap = True
+        self.lost_frames += 1
+
+    def _lose(self, now_ns: int, outcome: Outcome) -> None:
+        self.lost_frames += 1
+        outcome.gap |= not self._needs_key
+        self._needs_key = True
+        outcome.key_wanted |= self.want_key(now_ns)
