@@ -90,7 +90,8 @@ class Viewer(Peer):
         transceiver.setCodecPreferences(preferred(codecs or ("H264", "VP8")))
         channel = self.pc.createDataChannel("fancam", ordered=False, maxRetransmits=0)
         channel.on("message", lambda text: self.texts.append(json.loads(text)))
-        self._watching = asyncio.ensure_future(self._watch(transceiver.receiver.track))
+        self._watching: list[asyncio.Task[None]] = []
+        self.pc.on("track", lambda track: self._watching.append(asyncio.ensure_future(self._watch(track))))
 
     async def _watch(self, track: Any) -> None:
         try:
@@ -102,7 +103,7 @@ class Viewer(Peer):
 
     async def close(self) -> None:
         await super().close()
-        await self._watching
+        await asyncio.gather(*self._watching)
 
 
 def preferred(names: tuple[str, ...]) -> list[Any]:

@@ -119,7 +119,7 @@ def test_other_methods_are_405(door: Running) -> None:
         assert door.ask(method, "/whip/stage/session").status == 405, method
 
 
-@pytest.mark.parametrize("offer", ["", "nonsense", "v=0\r\n", "v=0\r\nm=video x y z\r\n"])
+@pytest.mark.parametrize("offer", ["", "nonsense", "v=0\r\n"])
 def test_an_offer_that_is_none_is_400(door: Running, offer: str) -> None:
     assert door.ask("POST", "/whip/broken", offer, **SDP).status == 400
 
