@@ -7,6 +7,7 @@ import contextlib
 import json
 import urllib.error
 import urllib.request
+from email.message import Message
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 
@@ -60,14 +61,14 @@ def _post(url: str, token: str | None, sdp: str) -> tuple[str, str]:
     return body.decode(), urljoin(url, headers["Location"])
 
 
-def _ask(method: str, url: str, token: str | None, body: bytes | None) -> tuple[int, dict[str, str], bytes]:
+def _ask(method: str, url: str, token: str | None, body: bytes | None) -> tuple[int, Message, bytes]:
     headers = {"Content-Type": "application/sdp"} if body is not None else {}
     if token:
         headers["Authorization"] = f"Bearer {token}"
     request = urllib.request.Request(url, body, headers, method=method)
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
-            return response.status, dict(response.headers.items()), response.read()
+            return response.status, response.headers, response.read()
     except urllib.error.HTTPError as error:
         with error:
             raise Refused(error.code, _detail(error.read()) or error.reason) from None
