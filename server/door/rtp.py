@@ -40,7 +40,7 @@ LOOPBACK: Final = "127.0.0.1"
 
 USED: Final[dict[Any, tuple[str, ...]]] = {
     RTCRtpReceiver: ("_handle_rtp_packet", "_handle_rtcp_packet", "_send_rtcp", "_send_rtcp_nack", "_send_rtcp_pli"),
-    RTCRtpSender: ("_send_keyframe", "_next_encoded_frame", "_retransmit"),
+    RTCRtpSender: ("_send_keyframe", "_next_encoded_frame", "_handle_rtcp_packet"),
     RTCCertificate: ("_create_ssl_context",),
     ice: ("get_host_addresses",),
     H264Encoder: ("_packetize", "_split_bitstream"),
@@ -239,6 +239,17 @@ def pack_with(sender: RTCRtpSender, packer: Packer) -> None:
 def on_key_request(sender: RTCRtpSender, ask: Callable[[], None]) -> None:
     """Call `ask` at each PLI and FIR of the viewer."""
     sender._send_keyframe = ask
+
+
+def on_receiver_report(sender: RTCRtpSender, heard: Callable[[], None]) -> None:
+    """Call `heard` at each RTCP packet of the other side about what we send."""
+    handle = sender._handle_rtcp_packet
+
+    async def rtcp(packet: Any) -> None:
+        heard()
+        await handle(packet)
+
+    sender._handle_rtcp_packet = rtcp
 
 
 def set_playout_delay(sender: RTCRtpSender, min_ms: int, max_ms: int) -> None:
