@@ -34,7 +34,8 @@ def command(
         stop = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        async with Watcher(url, token, on_unit=lambda unit: recording.add(unit, watcher.codec)) as watcher:
+        watcher = Watcher(url, token, on_unit=lambda unit: recording.add(unit, watcher.codec))
+        async with watcher:
             waiting = [asyncio.ensure_future(watcher.wait(seconds)), asyncio.ensure_future(stop.wait())]
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             for task in waiting:
