@@ -174,7 +174,7 @@ class Detections:
 class Tracks:
     """All live tracks at one instant, as arrays over tracks.
 
-    `ids` (n,) int64, negative until confirmed, never reused within a stream; `boxes` (n, 4) float32 xyxy px, smoothed; `scores` (n,) float32 of the
+    `ids` (n,) int64, negative until confirmed, never reused; `boxes` (n, 4) float32 xyxy px, smoothed; `scores` (n,) float32 of the
     last measurement; `measured` (n,) bool: a detection of this frame belongs to it, else predicted; `detection` (n,) int32
     index into the frame's detections or -1; `unseen_s` (n,) float32 seconds since the last measurement; `velocity` (n, 2)
     float32 px/s of the centre; `spread` (n,) float32 px, one standard deviation of the centre; `confirmed` (n,) bool.

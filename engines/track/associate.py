@@ -18,26 +18,32 @@ REACH_MOST_HEIGHTS: Final = 3.0
 TAILS: Final = 10.0
 """Degrees of freedom of Student's t: people turn and jump more often than a normal distribution allows."""
 EXPECTED: Final = 3.0
-"""Log-odds that a track seen just now is seen again, fading within EXPECTED_FADES_S of its last sight: it keeps a
-detection from being handed to a long lost track that happens to lie near."""
+"""Log-odds that a track seen surely just now is seen again, fading within EXPECTED_FADES_S: it keeps a detection from
+being handed to a long lost track that happens to lie near."""
 EXPECTED_FADES_S: Final = 0.2
 
 
-def likelihood(filters: BoxFilters, unseen_s: F64, measured: F64, scores: F64) -> F64:
+def likelihood(filters: BoxFilters, unseen_s: F64, unsure_s: F64, measured: F64, scores: F64) -> F64:
     """(tracks, detections): log-likelihood ratio that the detection is the track's next look; -inf out of reach.
 
-    `measured` (d, 4) is centre x, centre y, width, height in px.
+    `unseen_s`, `unsure_s` (tracks,): seconds since the last measurement, and since the last one with a high score;
+    `measured` (d, 4): centre x, centre y, width, height in px.
     """
     height = filters.height[:, None]
-    offset = (measured[None] - filters.value[:, None]) / height[..., None]
-    variance = filters.variance[:, None] / height[..., None] ** 2 + measurement_noise(scores)[None] ** 2
-    surprise = (offset * offset / variance).sum(axis=2)
+    reach = np.minimum(REACH_HEIGHTS + REACH_HEIGHTS_PER_S * unseen_s, REACH_MOST_HEIGHTS)[:, None] * height
+    near = np.abs(measured[:, 0] - filters.value[:, 0:1]) < reach
+    near &= np.abs(measured[:, 1] - filters.value[:, 1:2]) < reach
+    near &= np.abs(measured[:, 3] - filters.value[:, 3:4]) < height * (0.5 + 0.5 * np.minimum(unseen_s, 2.0)[:, None])
+    track, detection = np.nonzero(near)
+    fit = np.full(near.shape, -np.inf)
+    scale = filters.height[track, None]
+    offset = (measured[detection] - filters.value[track]) / scale
+    variance = filters.variance[track] / scale**2 + measurement_noise(scores)[detection] ** 2
+    surprise = (offset * offset / variance).sum(axis=1)
     tails = 0.5 * (TAILS + 4) * np.log1p(surprise / TAILS)
-    fit = -tails - 0.5 * np.log(variance).sum(axis=2) + EXPECTED * np.exp(-unseen_s / EXPECTED_FADES_S)[:, None]
-    reach = np.minimum(REACH_HEIGHTS + REACH_HEIGHTS_PER_S * unseen_s, REACH_MOST_HEIGHTS)[:, None]
-    near = np.hypot(offset[..., 0], offset[..., 1]) < reach
-    alike = np.abs(offset[..., 3]) < 0.5 + 0.5 * np.minimum(unseen_s, 2.0)[:, None]
-    return np.where(near & alike, fit, -np.inf)
+    expected = EXPECTED * np.exp(-unsure_s / EXPECTED_FADES_S)
+    fit[track, detection] = expected[track] - tails - 0.5 * np.log(variance).sum(axis=1)
+    return fit
 
 
 def match(fit: F64, tracks: Rows, detections: Rows, accept: float) -> tuple[Rows, Rows]:

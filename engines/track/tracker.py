@@ -117,11 +117,11 @@ class Tracker:
         if not len(self._ids) or not len(measured):
             return track_of
         assert self._now_s is not None
-        unseen_s = self._now_s - self._seen_s
-        fit = likelihood(self._filters, unseen_s, measured, scores)
+        unseen_s, unsure_s = self._now_s - self._seen_s, self._now_s - self._sure_s
+        fit = likelihood(self._filters, unseen_s, unsure_s, measured, scores)
         high, known = scores >= HIGH_SCORE, self._confirmed
         recent = unseen_s <= LOW_SCORE_GAP_S
-        sure = recent & (self._now_s - self._sure_s <= LOW_SCORES_S)
+        sure = recent & (unsure_s <= LOW_SCORES_S)
         free = np.ones(len(self._ids), np.bool_)
         for rows, columns, accept in (
             (known, high, ACCEPT),
@@ -129,10 +129,12 @@ class Tracker:
             (~known, high, ACCEPT),
             (~known & recent, ~high, ACCEPT_LOW),
         ):
-            open_ones = columns & (track_of < 0)
+            open_rows, open_columns = rows & free, columns & (track_of < 0)
+            if not open_rows.any() or not open_columns.any():
+                continue
             if accept == ACCEPT_LOW:
-                open_ones &= ~_doubles(boxes, track_of)
-            row, column = match(fit, np.flatnonzero(rows & free), np.flatnonzero(open_ones), accept)
+                open_columns &= ~_doubles(boxes, track_of)
+            row, column = match(fit, np.flatnonzero(open_rows), np.flatnonzero(open_columns), accept)
             track_of[column] = row
             free[row] = False
         return track_of
