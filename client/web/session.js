@@ -1,6 +1,8 @@
 // What WHIP (RFC 9725) and WHEP have in common: post an offer, take the answer, delete the session.
 
-import { request } from "./http.js";
+import { pause, request } from "./http.js";
+
+const SPACING_MS = 220;
 
 export class Refused extends Error {
   constructor(status, text) {
@@ -19,15 +21,21 @@ function gathered(peer) {
   });
 }
 
+let turn = Promise.resolve();
+
+/** Sessions are opened one after the other: a server takes only so many offers a second from one address. */
+function inTurn(work) {
+  const mine = turn.then(work);
+  turn = mine.then(() => pause(SPACING_MS), () => pause(SPACING_MS));
+  return mine;
+}
+
 /** Connects `peer` by posting its offer to `path`; resolves to a function that ends the session. */
 export async function open(peer, path) {
   await peer.setLocalDescription();
   await gathered(peer);
-  const response = await request(path, {
-    method: "POST",
-    headers: { "Content-Type": "application/sdp" },
-    body: peer.localDescription.sdp,
-  });
+  const offer = { method: "POST", headers: { "Content-Type": "application/sdp" }, body: peer.localDescription.sdp };
+  const response = await inTurn(() => request(path, offer));
   if (response.status !== 201) {
     const told = await response.json().catch(() => ({}));
     throw new Refused(response.status, told.detail ?? `${response.status} ${response.statusText}`);
