@@ -5,6 +5,8 @@ import { open } from "./session.js";
 
 const SILENT_MS = 4000;
 const KEPT_MESSAGES = 90;
+/** The relayed source is here before its boxes are: it is shown this much later. */
+const BOXES_WAIT_MS = 80;
 const WRAP = 2 ** 32;
 
 export class Player {
@@ -81,7 +83,8 @@ export class Player {
     this.#messages.clear();
     this.#origin = null;
     const media = new MediaStream();
-    peer.addTransceiver("video", { direction: "recvonly" });
+    const { receiver } = peer.addTransceiver("video", { direction: "recvonly" });
+    if (this.boxes && "jitterBufferTarget" in receiver) receiver.jitterBufferTarget = BOXES_WAIT_MS;
     if (this.feed !== "redacted") peer.addTransceiver("audio", { direction: "recvonly" });
     peer.addEventListener("track", ({ track }) => {
       media.addTrack(track);
