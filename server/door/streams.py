@@ -97,7 +97,7 @@ class Stream:
         watched = [feed.name for feed in self.feeds.values()]
         for name in dict.fromkeys([*STANDING_FEEDS, *self.fancams, *watched]):
             versions = [feed for feed in self.feeds.values() if feed.name == name]
-            size = next((feed.size for feed in versions if feed.size), None)
+            size = self.size if name == "raw" else next((feed.size for feed in versions if feed.size), None)
             feeds.append({"name": name, "viewers": sum(feed.viewers for feed in versions), "size": size})
         width, height = self.size or (None, None)
         return {

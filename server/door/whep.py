@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from server.door.access import client_address, right_to_view
 from server.door.limits import MAX_SDP_BYTES, StreamName, check_feed, read_body
 from server.door.peers import Broadcast, answer_viewer
-from server.door.streams import Watcher
+from server.door.streams import Refused, Watcher
 from server.door.whip import ANSWER, FRAGMENT_BODY, SDP, SDP_BODY, counted, created, delete, find, patch, preflight
 
 router = APIRouter(tags=["WHEP"])
@@ -77,6 +77,6 @@ async def watch(stream: str, feed: str, request: Request) -> Response:
                 raise
             if watcher is None or watcher not in watcher.stream.watchers:
                 await peer.close()
-                raise HTTPException(409, f"{stream} ended meanwhile", {"Retry-After": "2"})
+                raise Refused(409, f"{feed} of {stream} has ended meanwhile", 2)
             session.peer = watcher.peer = peer
     return created(session, f"/whep/session/{session.ident}")

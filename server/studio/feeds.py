@@ -101,7 +101,8 @@ class LiveFeed:
 
     @property
     def bit_rate(self) -> int:
-        return self._bit_rate or default_bit_rate(*self._encoder_size)
+        usual = default_bit_rate(*self._encoder_size)
+        return min(self._bit_rate or usual, usual)  # what a viewer could take is no reason to send more
 
     def offer(self, analysed: Analysed) -> None:
         """Show this frame next, in place of one that still waits."""

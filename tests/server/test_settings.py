@@ -16,7 +16,9 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_flag_goes_before_the_environment_and_that_before_the_file(
     elsewhere: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (elsewhere / "fancam.toml").write_text('port = 1001\nmax_feeds = 11\nmax_viewers = 21\nallow_host = ["a.example"]\n')
+    (elsewhere / "fancam.toml").write_text(
+        'port = 1001\nmax_feeds = 11\nmax_viewers = 21\nallow_host = ["a.example"]\n'
+    )
     monkeypatch.setenv("FANCAM_PORT", "1002")
     monkeypatch.setenv("FANCAM_MAX_FEEDS", "12")
     settings = load_settings(port=1003, max_feeds=None, token=())

@@ -214,6 +214,16 @@ def test_an_endless_body_is_cut_off(door: Running) -> None:
         assert answer.startswith(b"HTTP/1.1 413")
 
 
+def test_a_body_that_dawdles_is_not_waited_for(door: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.door.limits.BODY_TIMEOUT_S", 0.3)
+    with socket.create_connection(("127.0.0.1", door.port), timeout=10) as connection:
+        connection.sendall(
+            b"POST /whip/stage HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/sdp\r\n"
+            b"Content-Length: 100\r\n\r\nv"
+        )
+        assert connection.recv(100).startswith(b"HTTP/1.1 408")
+
+
 def test_headers_without_end_are_refused(door: Running) -> None:
     with socket.create_connection(("127.0.0.1", door.port), timeout=10) as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 40_000)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from itertools import takewhile
 from typing import Any
 
 from server.door.events import MAX_LISTENERS_A_CALLER, MAX_QUEUED
+from tests.server.door.rtc import Publisher, until
 from tests.server.door.running import Running, wait_until
 
 
@@ -38,6 +41,30 @@ def test_a_listener_hears_what_exists_at_once_and_then_a_heartbeat(door: Running
         heard = events(response)
         assert next(heard) == ("streams", {"streams": []})
         assert next(heard) == ("heartbeat", {})
+        response.close()
+
+
+def test_a_listener_hears_of_a_stream_that_begins_and_ends(start_door: Callable[..., Running]) -> None:
+    door = start_door()
+
+    async def come_and_go() -> None:
+        publisher = Publisher(door, "/whip/stage")
+        assert (await publisher.offer()).status == 201
+        await until(lambda: door.door.hub.streams["stage"].tracks, "a track")
+        await asyncio.sleep(0.3)
+        assert (await publisher.ask("DELETE", publisher.session)).status == 200
+        await publisher.close()
+
+    with closing(listen(door)) as connection:
+        response = connection.getresponse()
+        heard = (data["streams"] for name, data in events(response) if name == "streams")
+        assert next(heard) == []
+        asyncio.run(come_and_go())
+        told = list(takewhile(bool, heard))
+        assert {stream["name"] for streams in told for stream in streams} == {"stage"}
+        assert told[-1][0]["state"] == "live"
+        assert [track["id"] for track in told[-1][0]["tracks"]] == [7]
+        assert "fancam/7" in [feed["name"] for feed in told[-1][0]["feeds"]]
         response.close()
 
 

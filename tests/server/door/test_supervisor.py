@@ -6,7 +6,7 @@ import os
 import signal
 from collections.abc import Callable
 
-from tests.server.door.running import FAKE_STUDIO, Running, wait_until
+from tests.server.door.running import FAKE_STUDIO, Running, running_door, wait_until
 
 
 def studio(door: Running) -> int | None:
@@ -23,24 +23,17 @@ def is_gone(pid: int) -> bool:
     return False
 
 
-def test_a_killed_studio_is_replaced_by_the_warm_spare(start_door: Callable[..., Running]) -> None:
+def test_a_studio_that_is_killed_or_stands_still_is_replaced_by_the_warm_spare(
+    start_door: Callable[..., Running],
+) -> None:
     door = start_door()
-    wait_until(lambda: door.door.supervisor.spare_ready, "a warm spare")
-    first = studio(door)
-    os.kill(first, signal.SIGKILL)
-    wait_until(lambda: studio(door) not in (None, first), "another studio", 1)
-    assert b"fancam_studio_restarts_total 1.0" in door.ask("GET", "/metrics").body
-    wait_until(lambda: door.door.supervisor.spare_ready, "another spare")
-    assert is_gone(first)
-
-
-def test_a_studio_that_stands_still_is_replaced(start_door: Callable[..., Running]) -> None:
-    door = start_door()
-    wait_until(lambda: door.door.supervisor.spare_ready, "a warm spare")
-    first = studio(door)
-    os.kill(first, signal.SIGSTOP)
-    wait_until(lambda: studio(door) not in (None, first), "another studio", 4)
-    wait_until(lambda: is_gone(first), "the end of the one that stands still")
+    for how, within_s in ((signal.SIGKILL, 1), (signal.SIGSTOP, 4)):
+        wait_until(lambda: door.door.supervisor.spare_ready, "a warm spare")
+        lost = studio(door)
+        os.kill(lost, how)
+        wait_until(lambda pid=lost: studio(door) not in (None, pid), f"another studio after {how.name}", within_s)
+        wait_until(lambda pid=lost: is_gone(pid), "the end of the one that was lost")
+    assert b"fancam_studio_restarts_total 2.0" in door.ask("GET", "/metrics").body
 
 
 def test_a_spare_that_dies_changes_nothing_for_the_one_that_serves(start_door: Callable[..., Running]) -> None:
@@ -53,9 +46,7 @@ def test_a_spare_that_dies_changes_nothing_for_the_one_that_serves(start_door: C
     assert studio(door) == first
 
 
-def test_a_studio_that_crashes_at_its_start_is_tried_ever_more_rarely(
-    start_door: Callable[..., Running], caplog: object
-) -> None:
+def test_a_studio_that_crashes_at_its_start_is_tried_ever_more_rarely(start_door: Callable[..., Running]) -> None:
     door = start_door((*FAKE_STUDIO, "--crash"), warm=False)
     wait_until(lambda: door.door.supervisor._failures >= 3, "three crashes")
     answer = door.ask("GET", "/readyz")
@@ -68,8 +59,6 @@ def test_a_studio_that_crashes_at_its_start_is_tried_ever_more_rarely(
 
 
 def test_nothing_is_left_of_a_door_that_ends() -> None:
-    from tests.server.door.running import running_door
-
     with running_door() as door:
         wait_until(lambda: door.door.supervisor.spare_ready, "a warm spare")
         pids = [s.process.pid for s in door.door.supervisor._studios]
@@ -78,8 +67,6 @@ def test_nothing_is_left_of_a_door_that_ends() -> None:
 
 
 def test_studios_that_do_not_listen_are_killed_at_the_end() -> None:
-    from tests.server.door.running import running_door
-
     with running_door((*FAKE_STUDIO, "--deaf")) as door:
         pids = [s.process.pid for s in door.door.supervisor._studios]
     assert all(map(is_gone, pids))
