@@ -17,17 +17,12 @@ REACH_HEIGHTS_PER_S: Final = 2.0
 REACH_MOST_HEIGHTS: Final = 3.0
 TAILS: Final = 10.0
 """Degrees of freedom of Student's t: people turn and jump more often than a normal distribution allows."""
-EXPECTED: Final = 3.0
-"""Log-odds that a track seen surely just now is seen again, fading within EXPECTED_FADES_S: it keeps a detection from
-being handed to a long lost track that happens to lie near."""
-EXPECTED_FADES_S: Final = 0.2
 
 
-def likelihood(filters: BoxFilters, unseen_s: F64, unsure_s: F64, measured: F64, scores: F64) -> F64:
+def likelihood(filters: BoxFilters, unseen_s: F64, measured: F64, scores: F64) -> F64:
     """(tracks, detections): log-likelihood ratio that the detection is the track's next look; -inf out of reach.
 
-    `unseen_s`, `unsure_s` (tracks,): seconds since the last measurement, and since the last one with a high score;
-    `measured` (d, 4): centre x, centre y, width, height in px.
+    `unseen_s` (tracks,): seconds since the last measurement; `measured` (d, 4): centre x, centre y, width, height in px.
     """
     height = filters.height[:, None]
     reach = np.minimum(REACH_HEIGHTS + REACH_HEIGHTS_PER_S * unseen_s, REACH_MOST_HEIGHTS)[:, None] * height
@@ -41,8 +36,7 @@ def likelihood(filters: BoxFilters, unseen_s: F64, unsure_s: F64, measured: F64,
     variance = filters.variance[track] / scale**2 + measurement_noise(scores)[detection] ** 2
     surprise = (offset * offset / variance).sum(axis=1)
     tails = 0.5 * (TAILS + 4) * np.log1p(surprise / TAILS)
-    expected = EXPECTED * np.exp(-unsure_s / EXPECTED_FADES_S)
-    fit[track, detection] = expected[track] - tails - 0.5 * np.log(variance).sum(axis=1)
+    fit[track, detection] = -tails - 0.5 * np.log(variance).sum(axis=1)
     return fit
 
 

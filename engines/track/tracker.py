@@ -19,13 +19,19 @@ BIRTH_SCORE: Final = 0.4
 """Detections from here on may begin a track: below HIGH_SCORE a faint one, for the redactor's sake."""
 SAME_FACE_OVERLAP: Final = 0.3
 """A detection that overlaps a matched one this much (intersection over union) is the same face once more."""
+EXPECTED: Final = 3.0
+"""Log-odds that a track seen surely just now is seen again, fading within EXPECTED_FADES_S: it keeps a detection from
+being handed to a long lost track that happens to lie near."""
+EXPECTED_FADES_S: Final = 0.2
 ACCEPT: Final = -1.0
-ACCEPT_LOW: Final = 6.0
+"""Log-likelihood ratio from which a sure detection may belong to a track ..."""
+ACCEPT_LOW: Final = 4.0
+"""... and a doubtful one."""
 CONFIRM_HITS: Final = 3
 CONFIRM_AT_ONCE_S: Final = 0.2
 """At the start of a stream (and after a cut) there is no past to wait for."""
 LOW_SCORE_GAP_S: Final = 0.15
-LOW_SCORES_S: Final = 1.0
+LOW_SCORES_S: Final = 0.5
 """Low scores may continue a track that was seen within LOW_SCORE_GAP_S, and with a high score within LOW_SCORES_S: what is
 found where a face was lost is mostly not that face, and would lead its track astray."""
 KEEP_S: Final = 4.0
@@ -118,23 +124,21 @@ class Tracker:
             return track_of
         assert self._now_s is not None
         unseen_s, unsure_s = self._now_s - self._seen_s, self._now_s - self._sure_s
-        fit = likelihood(self._filters, unseen_s, unsure_s, measured, scores)
+        fit = likelihood(self._filters, unseen_s, measured, scores)
+        expected = fit + EXPECTED * np.exp(-unsure_s / EXPECTED_FADES_S)[:, None]
         high, known = scores >= HIGH_SCORE, self._confirmed
         recent = unseen_s <= LOW_SCORE_GAP_S
         sure = recent & (unsure_s <= LOW_SCORES_S)
         free = np.ones(len(self._ids), np.bool_)
-        for rows, columns, accept in (
-            (known, high, ACCEPT),
-            (known & sure, ~high, ACCEPT_LOW),
-            (~known, high, ACCEPT),
-            (~known & recent, ~high, ACCEPT_LOW),
-        ):
+        for rows, columns in ((known, high), (known & sure, ~high), (~known, high), (~known & recent, ~high)):
             open_rows, open_columns = rows & free, columns & (track_of < 0)
             if not open_rows.any() or not open_columns.any():
                 continue
-            if accept == ACCEPT_LOW:
+            if columns is high:
+                row, column = match(expected, np.flatnonzero(open_rows), np.flatnonzero(open_columns), ACCEPT)
+            else:
                 open_columns &= ~_doubles(boxes, track_of)
-            row, column = match(fit, np.flatnonzero(open_rows), np.flatnonzero(open_columns), accept)
+                row, column = match(fit, np.flatnonzero(open_rows), np.flatnonzero(open_columns), ACCEPT_LOW)
             track_of[column] = row
             free[row] = False
         return track_of

@@ -128,7 +128,7 @@ def test_low_scores_continue_a_track_but_never_start_one() -> None:
         assert len(tracker.step(found([face(100)], BIRTH_SCORE - 0.1), n / FPS)) == 0
     for n in range(10, 13):
         tracker.step(found([face(102)], 0.9), n / FPS)
-    for n in range(13, 37):
+    for n in range(13, 27):
         tracks = tracker.step(found([face(100 + n / 4)], 0.15), n / FPS)
         assert tracks.measured.tolist() == [True]
     assert tracks.ids.tolist() == [1]
