@@ -7,6 +7,7 @@ const SILENT_MS = 4000;
 const KEPT_MESSAGES = 90;
 /** The relayed source is here before its boxes are: it is shown this much later. */
 const BOXES_WAIT_MS = 80;
+const STALE_MS = 150;
 const WRAP = 2 ** 32;
 
 export class Player {
@@ -17,6 +18,7 @@ export class Player {
   #origin = null;
   #shown = null;
   #lastFrameMs = 0;
+  #drawnMs = 0;
   #times = [];
 
   /** `onGone` is called when the server says that the feed is no more; `onMessage` with each frame's metadata. */
@@ -136,10 +138,13 @@ export class Player {
     if (!this.boxes) return;
     const { canvas } = this;
     const context = canvas.getContext("2d");
+    const now = performance.now();
     if (!message) {
-      context.clearRect(0, 0, canvas.width, canvas.height);
+      // Its boxes are still on their way: the last ones stay a moment rather than flicker.
+      if (now - this.#drawnMs > STALE_MS) context.clearRect(0, 0, canvas.width, canvas.height);
       return;
     }
+    this.#drawnMs = now;
     if (canvas.width !== message.w) Object.assign(canvas, { width: message.w, height: message.h });
     context.clearRect(0, 0, canvas.width, canvas.height);
     context.lineWidth = Math.max(2, message.w / 320);
