@@ -1,0 +1,136 @@
+"""`fancam detect PATH…`: one JSON line a picture."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+MAX_PIXELS: Final = 50_000_000
+
+
+def command(
+    paths: Annotated[list[Path], typer.Argument(help="Pictures, or folders of them.")],
+    out: Annotated[Path | None, typer.Option(help="Write the lines to this file instead of the terminal.")] = None,
+    imgsz: Annotated[int, typer.Option(min=160, max=4096, help="Long side at which faces are searched, px.")] = 640,
+    conf: Annotated[float, typer.Option(min=0.01, max=0.99, help="Least score.")] = 0.3,
+    runtime: Annotated[str, typer.Option(help="auto, openvino or onnxruntime.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, f32, bf16 or int8.")] = "auto",
+    model: Annotated[Path | None, typer.Option(help="A network with our outputs instead of the built-in one.")] = None,
+) -> None:
+    from client.cli.main import Failure
+    from client.cli.progress import progress
+    from engines.detect.detector import open_detector
+    from engines.runtimes import KINDS, RuntimeFailure
+
+    for name, value, known in (
+        ("runtime", runtime, ("auto", *KINDS)),
+        ("precision", precision, ("auto", "f32", "bf16", "int8")),
+    ):
+        if value not in known:
+            raise typer.BadParameter(f"{value!r} is not one of {', '.join(known)}", param_hint=f"--{name}")
+    pictures = list(find(paths))
+    if not pictures:
+        raise Failure(f"no picture in {', '.join(map(str, paths))}: one of {', '.join(SUFFIXES)}")
+    try:
+        detector = open_detector(model, runtime, precision, imgsz, conf=conf)  # type: ignore[arg-type]
+    except RuntimeFailure as error:
+        raise Failure(str(error)) from error
+    aside = out.with_name(f".{out.name}.part") if out else None
+    target = aside.open("w") if aside else sys.stdout
+    unread = 0
+    try:
+        with progress("detecting", "pictures") as update:
+            for number, path in enumerate(pictures, 1):
+                try:
+                    print(json.dumps(describe(path, detector)), file=target)
+                except Unreadable as error:
+                    unread += 1
+                    print(f"fancam detect: {error}", file=sys.stderr)
+                update(number, len(pictures))
+    except RuntimeFailure as error:
+        raise Failure(str(error)) from error
+    finally:
+        if aside is not None:
+            target.close()
+    if aside is not None and out is not None:
+        aside.replace(out)
+    if unread:
+        raise Failure(f"{unread} of {len(pictures)} pictures could not be read; the lines above name them")
+
+
+class Unreadable(Exception):
+    """A file that is no picture, or too large a one."""
+
+
+def find(paths: list[Path]) -> Iterator[Path]:
+    """The files themselves, and the pictures in the folders, sorted."""
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+        else:
+            yield path
+
+
+def describe(path: Path, detector: Any) -> dict[str, Any]:
+    """What is found in one picture, in pixels of the picture as it is shown (EXIF orientation applied)."""
+    frame, width, height = read(path)
+    (found,) = detector.detect([frame])
+    faces = [
+        {
+            "xyxy_px": [round(float(value), 1) for value in box],
+            "score": round(float(score), 4),
+            "landmarks_px": [[round(float(x), 1), round(float(y), 1)] for x, y in points],
+        }
+        for box, score, points in zip(found.boxes, found.scores, found.landmarks, strict=True)
+    ]
+    return {"file": path.name, "width": width, "height": height, "faces": faces}
+
+
+def read(path: Path) -> tuple[Any, int, int]:
+    """The picture as a frame, padded to even sides, and its own width and height.
+
+    Raises:
+        Unreadable: not a picture, or over 50 megapixels.
+    """
+    import cv2
+    import numpy as np
+
+    from engines.frame import Frame
+
+    try:
+        data = np.frombuffer(path.read_bytes(), np.uint8)
+    except OSError as error:
+        raise Unreadable(f"{path}: {error.strerror}") from error
+    # Sizes are looked at before pixels are decoded: a small file may hold a huge picture.
+    size = _size(data)
+    if size is not None and size[0] * size[1] > MAX_PIXELS:
+        raise Unreadable(f"{path}: {size[0]}x{size[1]} px is more than {MAX_PIXELS // 1_000_000} megapixels")
+    picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    if picture is None:
+        raise Unreadable(f"{path}: not a picture that can be read")
+    height, width = picture.shape[:2]
+    even = cv2.copyMakeBorder(picture, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+    i420 = cv2.cvtColor(even, cv2.COLOR_BGR2YUV_I420)
+    rows, columns = even.shape[:2]
+    y = i420[:rows]
+    u, v = i420[rows:].reshape(2, rows // 2, columns // 2)
+    return Frame(y, u, v, 0, 0, owner=i420), width, height
+
+
+def _size(data: Any) -> tuple[int, int] | None:
+    """Width and height that a PNG's or JPEG's header states."""
+    head = data[:65536].tobytes()
+    if head.startswith(b"\x89PNG\r\n\x1a\n") and len(head) >= 24:
+        return int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
+    at = 2 if head.startswith(b"\xff\xd8") else len(head)
+    while at + 9 < len(head) and head[at] == 0xFF:
+        if 0xC0 <= head[at + 1] <= 0xCF and head[at + 1] not in (0xC4, 0xC8, 0xCC):
+            return int.from_bytes(head[at + 7 : at + 9], "big"), int.from_bytes(head[at + 5 : at + 7], "big")
+        at += 2 + int.from_bytes(head[at + 2 : at + 4], "big")
+    return None

@@ -1,0 +1,121 @@
+"""`fancam doctor`: what this machine can do, what is missing and how to mend it."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import os
+import platform
+import socket
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report; `needed` ones that are not `ok` keep Fancam from serving."""
+
+    what: str
+    ok: bool
+    says: str
+    mend: str = ""
+    needed: bool = True
+
+
+def command(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The port that `fancam serve` shall have.")] = 8080,
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    findings = [*_machine(), *_codecs(), *_runtimes(), *_network(port), *_devices()]
+    if json:
+        print(jsonlib.dumps([asdict(finding) for finding in findings], indent=1))
+    else:
+        for finding in findings:
+            mark = "ok     " if finding.ok else "MISSING" if finding.needed else "no     "
+            print(f"{mark} {finding.what}: {finding.says}")
+            if finding.mend and not finding.ok:
+                print(f"        {finding.mend}")
+    broken = [finding for finding in findings if finding.needed and not finding.ok]
+    if broken:
+        print(f"{len(broken)} things keep Fancam from serving here", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+def _machine() -> Iterator[Finding]:
+    version = platform.python_version()
+    yield Finding("python", (3, 11) <= sys.version_info[:2] <= (3, 13), version, "install Python 3.11, 3.12 or 3.13")
+    yield Finding("cores", True, str(os.cpu_count()))
+    try:
+        import uvloop
+
+        yield Finding("uvloop", True, uvloop.__version__)
+    except ImportError:
+        yield Finding("uvloop", False, "not installed", "pip install uvloop")
+
+
+def _codecs() -> Iterator[Finding]:
+    import av
+
+    known = av.codecs_available
+    for name, what in (
+        ("libx264", "H.264 encoder"),
+        ("libvpx", "VP8 encoder"),
+        ("h264", "H.264 decoder"),
+        ("libopus", "Opus"),
+    ):
+        yield Finding(
+            what, name in known, f"{name}, PyAV {av.__version__}", "install PyAV from its wheels: pip install av"
+        )
+
+
+def _runtimes() -> Iterator[Finding]:
+    from engines.detect.detector import open_detector
+    from engines.models import default_face_model
+    from engines.runtimes import KINDS, RuntimeFailure, available
+
+    for kind in KINDS:
+        there = kind in available()
+        yield Finding(
+            f"runtime {kind}", there, "usable" if there else "does not import", f"pip install {kind}", not available()
+        )
+    for precision in ("f32", "int8"):
+        path = default_face_model(precision)  # type: ignore[arg-type]
+        yield Finding(
+            f"face model {precision}", path.is_file(), path.name, "install Fancam again: its wheel holds the models"
+        )
+    try:
+        detector = open_detector()
+        detector.warm_up(640, 480)
+        says = ", ".join(f"{key} {value}" for key, value in detector.describe().items())
+        yield Finding("detector", True, says)
+    except RuntimeFailure as error:
+        yield Finding("detector", False, str(error))
+
+
+def _network(port: int) -> Iterator[Finding]:
+    from server.door import rtp
+
+    try:
+        rtp.check()
+        yield Finding("aiortc", True, "as tested")
+    except rtp.Changed as error:
+        yield Finding("aiortc", False, str(error), "install the version that Fancam names: pip install fancam")
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind(("127.0.0.1", port))
+            yield Finding(f"port {port}", True, "free")
+        except OSError as error:
+            says = error.strerror or str(error)
+            yield Finding(f"port {port}", False, says, "fancam serve --port takes another", needed=False)
+
+
+def _devices() -> Iterator[Finding]:
+    cameras = sorted(str(path) for path in Path("/dev").glob("video*"))
+    yield Finding("webcam", bool(cameras), ", ".join(cameras) or "none on this machine", needed=False)
+    gpu = Path("/proc/driver/nvidia/version").exists()
+    yield Finding("NVIDIA GPU", gpu, "there" if gpu else "none; detection runs on the CPU", needed=False)
