@@ -7,7 +7,8 @@ from typing import Final
 
 SLICE, IDR, SPS = 1, 5, 7
 HIGH_PROFILES: Final = (100, 110, 122, 244, 44, 83, 86, 118, 128)
-MAX_REFERENCES: Final = 16
+MAX_REFERENCES: Final = 4
+MACROBLOCK: Final = 16
 START: Final = b"\x00\x00\x01"
 
 
@@ -118,8 +119,9 @@ def _sps_size(payload: bytes) -> tuple[int, int]:
     bits.take(1)
     if bits.take(1):
         left, right, top, bottom = bits.ue(), bits.ue(), bits.ue(), bits.ue()
-        width -= 2 * (left + right)
-        height -= 2 * (2 - frames_only) * (top + bottom)
-    if width <= 0 or height <= 0:
-        raise Refusable("a picture without a size")
+        cut_x, cut_y = 2 * (left + right), 2 * (2 - frames_only) * (top + bottom)
+        if cut_x >= MACROBLOCK or cut_y >= MACROBLOCK * (2 - frames_only):
+            # A huge picture of which little is shown costs as much as one shown whole.
+            raise Refusable("more of the picture is cut off than fills its last macroblocks")
+        width, height = width - cut_x, height - cut_y
     return width, height

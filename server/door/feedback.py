@@ -23,6 +23,7 @@ class Feedback:
         self._ssrc = 0
         self._arrivals: dict[int, int] = {}
         self._last: int | None = None
+        self._reported: int | None = None
         self._count = 0
 
     def note(self, sequence: int, arrival_ns: int, ssrc: int) -> None:
@@ -38,13 +39,17 @@ class Feedback:
         """RTCP packets for what was noted since the last call."""
         numbers = sorted(self._arrivals)
         while numbers:
+            # What is missing since the last report is a loss too, which only a report that begins there tells.
+            if self._reported is not None and 0 < numbers[0] - self._reported - 1 < MAX_STATUSES // 2:
+                numbers.insert(0, self._reported + 1)
             batch = [number for number in numbers if number < numbers[0] + MAX_STATUSES]
             yield self._packet(batch)
+            self._reported = max(batch[-1], self._reported or 0)
             numbers = numbers[len(batch) :]
         self._arrivals.clear()
 
     def _packet(self, numbers: list[int]) -> bytes:
-        reference = self._arrivals[numbers[0]] // REFERENCE_NS
+        reference = next(self._arrivals[number] for number in numbers if number in self._arrivals) // REFERENCE_NS
         before = reference * (REFERENCE_NS // TICK_NS)
         symbols, deltas = [], []
         for number in range(numbers[0], numbers[-1] + 1):

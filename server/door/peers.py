@@ -7,7 +7,7 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
 from aiortc import (
@@ -26,6 +26,7 @@ from server.door.bitstream import Refusable, picture_size
 from server.door.broadcast import AccessUnit, AudioBroadcast, AudioTrack, Broadcast, FeedTrack
 from server.door.feedback import Feedback
 from server.door.offer import OfferError, count_candidates, read
+from server.door.rate import Rate
 from server.door.tap import Outcome, Tap, Unit, Unwrapper
 
 __all__ = [
@@ -45,6 +46,8 @@ PREFERRED: Final = ("h264", "vp8")
 TICK_S: Final = 0.015
 MAX_PIXELS: Final = 1920 * 1088
 MOST_REFUSED: Final = 3
+MAX_FOREIGN_SSRCS: Final = 4
+MOST_SECONDS_OVER: Final = 3
 MAX_CAPTURE_AGE_NS: Final = 2_000_000_000
 MAX_BUFFERED_BYTES: Final = 16 << 10
 CHANNEL: Final = "fancam"
@@ -60,7 +63,8 @@ class Peer:
         self.answer_sdp = ""
         self._on_closed: Callable[[], None] | None = on_closed
         self._candidates = 0
-        self._tasks: list[asyncio.Task[None]] = []
+        self._loops: list[asyncio.Task[None]] = []
+        self._work: set[asyncio.Future[None]] = set()
         self.pc.on("connectionstatechange", self._state_changed)
 
     @property
@@ -79,8 +83,6 @@ class Peer:
 
     async def close(self) -> None:
         """End it; `on_closed` has been called when this returns."""
-        for task in self._tasks:
-            task.cancel()
         await self.pc.close()
         self._closed()
 
@@ -101,9 +103,17 @@ class Peer:
         if rtp.closed(self.pc):
             self._closed()
             if self.pc.connectionState == "failed":
-                self._tasks.append(asyncio.ensure_future(self.pc.close()))
+                self._spawn(self.pc.close())
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run something to its end in the background; closing does not cancel it, since it may be the closing."""
+        task = asyncio.ensure_future(work)
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
 
     def _closed(self) -> None:
+        for loop in self._loops:
+            loop.cancel()
         on_closed, self._on_closed = self._on_closed, None
         if on_closed is not None:
             on_closed()
@@ -131,6 +141,9 @@ class Publisher(Peer):
         self._audio_time = Unwrapper(32)
         self._report: tuple[int, int] | None = None
         self._refused = 0
+        self._foreign: set[int] = set()
+        self._rate = Rate()
+        self._abandoned = False
         self._feedback = Feedback()
 
     def request_key(self) -> None:
@@ -139,27 +152,63 @@ class Publisher(Peer):
             self._send_pli()
 
     def stats(self) -> dict[str, int]:
-        """Counts since the start: packets, foreign_packets, lost_frames, plis, nacks, refused_frames."""
+        """Counts since the start: packets, foreign_packets, packets_over_rate, lost_frames, plis, nacks, refused_frames."""
         return {**self.counts, "lost_frames": self._tap.lost_frames if self._tap else 0}
 
     def listen(self, video: RTCRtpTransceiver, audio: RTCRtpTransceiver | None) -> None:
         """Put the taps in, before any packet can have come."""
         self._receiver = video.receiver
-        rtp.tap_video(video.receiver, self._video_packet, self._sender_report, self._feedback)
-        self._tasks.append(asyncio.ensure_future(rtp.send_feedback(video.receiver, self._feedback)))
-        self._tasks.append(asyncio.ensure_future(self._tick()))
+        rtp.tap_video(video.receiver, self._admit_video, self._video_packet, self._sender_report, self._feedback)
+        self._loops.append(asyncio.ensure_future(rtp.send_feedback(video.receiver, self._feedback)))
+        self._loops.append(asyncio.ensure_future(self._tick()))
         if audio is not None:
-            rtp.tap_audio(audio.receiver, self._audio_packet)
+            rtp.tap_audio(audio.receiver, self._admit_audio, self._audio_packet)
 
-    def _video_packet(self, packet: RtpPacket, data: bytes) -> None:
+    def _admit_video(self, packet: RtpPacket) -> bool:
+        """Whether aiortc may see a packet at all: it keeps an account of each SSRC, without bound."""
         assert self._receiver is not None
-        now_ns = time.monotonic_ns()
+        if not self._admit(packet):
+            return False
         codec = rtp.codec_of(self._receiver, packet.payload_type)
         if self._ssrc is None and codec in PREFERRED:
             self._ssrc, self.codec, self._tap = packet.ssrc, codec, Tap(codec)
-        if packet.ssrc != self._ssrc or codec != self.codec:
-            self.counts["foreign_packets"] += 1
-            return
+        if codec == "rtx":
+            known = rtp.is_resend(self._receiver, packet.ssrc)
+        else:
+            known = packet.ssrc == self._ssrc and codec == self.codec
+        return known or self._is_foreign(packet)
+
+    def _admit_audio(self, packet: RtpPacket) -> bool:
+        if not self._admit(packet):
+            return False
+        if self._audio_ssrc is None:
+            self._audio_ssrc = packet.ssrc
+        return packet.ssrc == self._audio_ssrc or self._is_foreign(packet)
+
+    def _admit(self, packet: RtpPacket) -> bool:
+        if self._rate.allows(len(packet.payload), time.monotonic_ns()):
+            return True
+        self.counts["packets_over_rate"] += 1
+        if self._rate.over_s >= MOST_SECONDS_OVER:
+            self._abandon("more packets or bytes a second than a publisher may send")
+        return False
+
+    def _is_foreign(self, packet: RtpPacket) -> bool:
+        """Count a packet of an SSRC that is not ours; False, as what `admit` returns."""
+        self.counts["foreign_packets"] += 1
+        self._foreign.add(packet.ssrc)
+        if len(self._foreign) > MAX_FOREIGN_SSRCS:
+            self._abandon(f"more than {MAX_FOREIGN_SSRCS} SSRCs beside the ones in use")
+        return False
+
+    def _abandon(self, reason: str) -> None:
+        if not self._abandoned:
+            self._abandoned = True
+            logger.warning("a publisher is closed: %s", reason)
+            self._spawn(self.close())
+
+    def _video_packet(self, packet: RtpPacket, data: bytes) -> None:
+        now_ns = time.monotonic_ns()
         assert self._tap is not None
         self.counts["packets"] += 1
         self.last_packet_ns = now_ns
@@ -201,11 +250,13 @@ class Publisher(Peer):
             reason = f"{size[0]}x{size[1]} is more than 1920x1088"
         except Refusable as error:
             reason = str(error)
+        assert self._tap is not None
+        self._tap.reject()
         self.counts["refused_frames"] += 1
         self._refused += 1
         logger.warning("a publisher's key frame is refused: %s", reason)
         if self._refused >= MOST_REFUSED:
-            self._spawn(self.close())
+            self._abandon(reason)
         else:
             self._on_gap()
             self.request_key()
@@ -225,20 +276,13 @@ class Publisher(Peer):
             self._report = (ntp_time * 1_000_000_000 >> 32, rtp_time)
 
     def _audio_packet(self, packet: RtpPacket, data: bytes) -> None:
-        if self._audio_ssrc is None:
-            self._audio_ssrc = packet.ssrc
-        if packet.ssrc == self._audio_ssrc and data:
+        if data:
             self._on_audio(data, self._audio_time(packet.timestamp))
 
     def _send_pli(self) -> None:
         if self._receiver is not None and self._ssrc is not None:
             self.counts["plis"] += 1
             self._spawn(rtp.send_pli(self._receiver, self._ssrc))
-
-    def _spawn(self, work: Any) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.append(task)
-        task.add_done_callback(lambda done: self._tasks.remove(done) if done in self._tasks else None)
 
 
 class Viewer(Peer):

@@ -122,11 +122,14 @@ def packetise(codec: str, data: bytes, picture_id: int) -> list[bytes]:
 
 def tap_video(
     receiver: RTCRtpReceiver,
+    admit: Callable[[RtpPacket], bool],
     on_packet: Callable[[RtpPacket, bytes], None],
     on_sender_report: Callable[[int, int, int], None],
     feedback: Feedback,
 ) -> None:
     """Hand each video packet (resends unwrapped) with its depayloaded data to `on_packet`, and never decode.
+
+    `admit` sees each packet first, resends still wrapped; what it refuses goes no further.
 
     `on_sender_report` gets ssrc, NTP time (64 bit) and RTP time (32 bit) of the sender's reports. `feedback` notes the
     transport-wide sequence numbers; from the first on, REMB is no longer sent.
@@ -140,7 +143,8 @@ def tap_video(
             feedback.note(number, time.monotonic_ns(), packet.ssrc)
         if feedback.seen:
             packet.extensions.abs_send_time = None
-        await handle_rtp(packet, arrival_time_ms=arrival_time_ms)
+        if admit(packet):
+            await handle_rtp(packet, arrival_time_ms=arrival_time_ms)
 
     async def rtcp(packet: Any) -> None:
         if isinstance(packet, RtcpSrPacket):
@@ -151,9 +155,18 @@ def tap_video(
     receiver._handle_rtcp_packet = rtcp
 
 
-def tap_audio(receiver: RTCRtpReceiver, on_packet: Callable[[RtpPacket, bytes], None]) -> None:
-    """Hand each audio packet to `on_packet` undecoded; nothing collects in the track."""
+def tap_audio(
+    receiver: RTCRtpReceiver, admit: Callable[[RtpPacket], bool], on_packet: Callable[[RtpPacket, bytes], None]
+) -> None:
+    """Hand each audio packet to `on_packet` undecoded; nothing collects in the track. `admit` as for video."""
     receiver._RTCRtpReceiver__jitter_buffer = _Buffer(on_packet)
+    handle_rtp = receiver._handle_rtp_packet
+
+    async def rtp(packet: RtpPacket, arrival_time_ms: int) -> None:
+        if admit(packet):
+            await handle_rtp(packet, arrival_time_ms=arrival_time_ms)
+
+    receiver._handle_rtp_packet = rtp
 
 
 class _Buffer:

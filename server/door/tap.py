@@ -122,6 +122,10 @@ class Tap:
             self._release(now_ns, outcome)
         return outcome
 
+    def reject(self) -> None:
+        """The key frame just passed on is not taken: nothing that builds on it passes either."""
+        self._needs_key = True
+
     def want_key(self, now_ns: int) -> bool:
         """Whether a PLI may go out now, at most five a second; when true, it is taken as sent."""
         if now_ns - self._pli_ns < PLI_INTERVAL_NS:
