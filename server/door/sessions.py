@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 MAX_UNCONNECTED: Final = 16
 MAX_UNCONNECTED_AN_ADDRESS: Final = 4
 CONNECT_TIMEOUT_S: Final = 15
+CLOSE_TIMEOUT_S: Final = 2
 
 
 @dataclass(slots=True, eq=False)
@@ -102,11 +103,11 @@ class Sessions:
                 self.end(session)
 
     async def close(self) -> None:
-        """End everything and wait for it."""
+        """End everything, and wait for it for a while."""
         for session in list(self._sessions.values()):
             self.end(session)
         if self._tasks:
-            await asyncio.wait(self._tasks)
+            await asyncio.wait(self._tasks, timeout=CLOSE_TIMEOUT_S)
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:
         """Run something to its end in the background; what it raises is logged."""

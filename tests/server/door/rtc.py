@@ -80,11 +80,12 @@ class Publisher(Peer):
 
 
 class Viewer(Peer):
-    """Counts what it is shown; `lumas` holds the brightness of each picture."""
+    """Counts what it is shown; `lumas` holds the brightness of each picture, `sounds` counts packets of sound."""
 
     def __init__(self, door: Running, path: str, *codecs: str, **headers: str) -> None:
         super().__init__(door, path, **headers)
         self.lumas: list[float] = []
+        self.sounds = 0
         self.texts: list[dict[str, Any]] = []
         transceiver = self.pc.addTransceiver("video", "recvonly")
         transceiver.setCodecPreferences(preferred(codecs or ("H264", "VP8")))
@@ -97,6 +98,9 @@ class Viewer(Peer):
         try:
             while True:
                 frame = await track.recv()
+                if track.kind == "audio":
+                    self.sounds += 1
+                    continue
                 self.lumas.append(float(frame.to_ndarray()[: frame.height].mean()))
         except MediaStreamError:
             pass

@@ -11,6 +11,8 @@ from contextlib import closing
 from itertools import takewhile
 from typing import Any
 
+import pytest
+
 from server.door.events import MAX_LISTENERS_A_CALLER, MAX_QUEUED
 from tests.server.door.rtc import Publisher, until
 from tests.server.door.running import Running, wait_until
@@ -33,7 +35,11 @@ def listen(door: Running) -> http.client.HTTPConnection:
     return connection
 
 
-def test_a_listener_hears_what_exists_at_once_and_then_a_heartbeat(door: Running) -> None:
+def test_a_listener_hears_what_exists_at_once_and_then_a_heartbeat(
+    start_door: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.door.events.HEARTBEAT_S", 0.3)
+    door = start_door(warm=False)
     with closing(listen(door)) as connection:
         response = connection.getresponse()
         assert response.status == 200
