@@ -19,6 +19,7 @@ ENGINES_MAY_IMPORT = {
     "track": {"frame"},
     "render": {"frame", "codecs", "track"},
     "pipeline": {"frame", "codecs", "runtimes", "models", "detect", "track", "render"},
+    "offline": {"frame", "codecs", "detect", "track", "render", "pipeline"},
     "train": {"frame", "codecs", "runtimes", "models", "detect", "scene"},
 }
 
