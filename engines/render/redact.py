@@ -163,7 +163,7 @@ class CellMemory:
             return self._sample(frame, box, 1, [np.zeros((1, 1), np.int16)] * 3)
         time_s = frame.rtp_time / RTP_CLOCK_HZ
         held = self._held.get(track_id)
-        if held is None or time_s >= held[0] + CELLS_HELD_S:
+        if held is None or not held[0] <= time_s < held[0] + CELLS_HELD_S:
             if track_id not in self._noise:
                 sides = (CELLS, CELLS // 2, CELLS // 2)
                 self._noise[track_id] = [

@@ -39,6 +39,8 @@ KEEP_UNCONFIRMED_S: Final = 1.0
 """Long enough for the redactor, which goes on covering a face that was seen only once."""
 KEEP_FAINT_S: Final = 0.3
 """Of tracks without a single high score."""
+NEW_CLOCK_S: Final = 1.0
+"""Time that runs back further than this is a clock begun anew."""
 LARGEST_PX: Final = 1e5
 
 
@@ -46,8 +48,8 @@ class Tracker:
     """The tracks of one stream. Not thread-safe.
 
     A track has a negative id until it is confirmed, so that the ids people see count people and not false alarms.
-    Odd input never harms it: boxes that are not finite, empty or absurdly far away are passed over, time that stands
-    still or runs backwards counts as no time.
+    Odd input never harms it: boxes that are not finite, empty or absurdly far away are passed over; time that stands
+    still or runs backwards counts as no time, and from there the clock goes on.
     """
 
     def __init__(self) -> None:
@@ -112,6 +114,11 @@ class Tracker:
             time_s = self._now_s or 0.0
         if self._now_s is None:
             self._now_s, self._fresh_until_s = time_s, time_s + CONFIRM_AT_ONCE_S
+        if time_s < self._now_s - NEW_CLOCK_S:
+            back = self._now_s - time_s
+            self._now_s, self._fresh_until_s = time_s, self._fresh_until_s - back
+            self._seen_s -= back
+            self._sure_s -= back
         now = max(time_s, self._now_s)
         self._filters.predict(now - self._now_s)
         self._now_s = now

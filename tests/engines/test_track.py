@@ -180,6 +180,15 @@ def test_looking_ahead_does_not_move_the_tracker() -> None:
     np.testing.assert_array_equal(again.boxes, now.boxes)
 
 
+def test_a_clock_that_begins_anew_goes_on_from_there() -> None:
+    tracker = Tracker()
+    for n in range(30):
+        tracker.step(found([face(100)]), 1000 + n / FPS)
+    assert tracker.step(found([face(100)]), 5.0).ids.tolist() == [1]
+    assert tracker.step(found([]), 6.0).unseen_s[0] == pytest.approx(1.0, abs=1e-3)
+    assert len(tracker.step(found([]), 10.0)) == 0
+
+
 def test_after_a_cut_only_what_is_seen_lives_on() -> None:
     tracker = Tracker()
     for n in range(10):
