@@ -27,13 +27,14 @@ def command(
 ) -> None:
     from client.cli.main import Failure
 
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job is started with SIGINT ignored
+        signal.signal(number, _interrupt)
     try:
         scene = _scene()
         address = f"http://127.0.0.1:{port}"
         with _running("serve", "--port", str(port)) as server:
             _wait_until_ready(server, address)
-            with _running("publish", str(scene), f"{address}/whip/{STREAM}", "--loop", quiet=True) as publisher:
+            with _running("publish", str(scene), f"{address}/whip/{STREAM}", "--loop") as publisher:
                 print(_welcome(address), flush=True)
                 while server.poll() is None and publisher.poll() is None:
                     time.sleep(0.2)
@@ -75,10 +76,10 @@ def _scene() -> Path:
 
 
 @contextlib.contextmanager
-def _running(*words: str, quiet: bool = False) -> Iterator[subprocess.Popen[bytes]]:
-    """A verb of ours as a process of its own, which ends with this one."""
-    output = subprocess.DEVNULL if quiet else None
-    process = subprocess.Popen([sys.executable, "-m", "client.cli.main", *words], stdout=output, start_new_session=True)
+def _running(*words: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A verb of ours as a process of its own, which ends with this one; what it has to complain of is seen, no more."""
+    words = (sys.executable, "-m", "client.cli.main", *words)
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, start_new_session=True)
     try:
         yield process
     finally:
