@@ -9,8 +9,8 @@ from typing import Any
 
 import av
 
+from engines.bitstream import picture_size
 from engines.frame import RTP_CLOCK_HZ
-from server.door.bitstream import picture_size
 from server.door.broadcast import AccessUnit
 
 

@@ -11,7 +11,8 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS = ("engines", "server", "client", "benchmarks")
 ENGINES_MAY_IMPORT = {
     "frame": set(),
-    "codecs": {"frame"},
+    "bitstream": set(),
+    "codecs": {"frame", "bitstream"},
     "runtimes": {"frame"},
     "models": set(),
     "scene": {"frame", "codecs"},

@@ -8,6 +8,7 @@ import av
 import cv2
 import numpy as np
 
+from engines.bitstream import Refusable, picture_size
 from engines.frame import Frame, Ledger
 
 Codec = Literal["h264", "vp8"]
@@ -55,6 +56,7 @@ class VideoDecoder:
         self._context.thread_count = 1
         self._context.flags |= LOW_DELAY
         self._context.options = {"max_pixels": str(max_pixels)}
+        self._codec, self._max_pixels = codec, max_pixels
 
     def decode(self, data: bytes, rtp_time: int, arrival_ns: int, ledger: Ledger | None = None) -> list[Frame]:
         """Decode one access unit (Annex B, or a VP8 frame); usually one frame, none while the decoder waits for a key.
@@ -62,8 +64,19 @@ class VideoDecoder:
         Raises:
             DecodeError: broken data, or a picture that is too large.
         """
+        if self._codec == "h264":
+            self._refuse_large(data)
         try:
             pictures = self._context.decode(av.Packet(data))
         except av.FFmpegError as error:
             raise DecodeError(str(error)) from error
         return [Frame.from_video_frame(to_i420(picture), rtp_time, arrival_ns, ledger) for picture in pictures]
+
+    def _refuse_large(self, data: bytes) -> None:
+        """FFmpeg holds `max_pixels` against what is left of a picture once it is cropped, and takes memory for the whole."""
+        try:
+            size = picture_size("h264", data)
+        except Refusable as error:
+            raise DecodeError(str(error)) from error
+        if size is not None and size[0] * size[1] > self._max_pixels:
+            raise DecodeError(f"a picture of {size[0]}x{size[1]} px is too large")

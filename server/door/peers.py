@@ -21,8 +21,8 @@ from aiortc import (
 )
 from aiortc.rtp import RtpPacket
 
+from engines.bitstream import Refusable, picture_size
 from server.door import rtp
-from server.door.bitstream import Refusable, picture_size
 from server.door.broadcast import AccessUnit, AudioBroadcast, AudioTrack, Broadcast, FeedTrack
 from server.door.feedback import Feedback
 from server.door.offer import OfferError, count_candidates, read

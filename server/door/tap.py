@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from server.door.bitstream import is_key, starts_frame
+from engines.bitstream import is_key, starts_frame
 
 MS: Final = 1_000_000
 FIRST_REPEAT_NS: Final = 40 * MS

@@ -13,8 +13,8 @@ import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.rtp import RtpPacket
 
+from engines.bitstream import Refusable, picture_size
 from server.door import peers, rtp
-from server.door.bitstream import Refusable, picture_size
 from server.door.feedback import Feedback
 from server.door.rate import MAX_BYTES, MAX_PACKETS, SECOND_NS, Rate
 from tests.server.door.rtc import Camera, preferred, until

@@ -1,7 +1,8 @@
-"""What the door reads in encoded video: where frames begin, which are key frames, and how large their pictures are."""
+"""What is read in encoded video before it is decoded: where frames begin, which are key frames, how large their pictures are."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Final
 
@@ -43,7 +44,7 @@ def is_key(codec: str, data: bytes) -> bool:
 
 
 def picture_size(codec: str, data: bytes) -> tuple[int, int] | None:
-    """Width and height that a key frame's header states; None when this one carries no header.
+    """Width and height that a frame's header states, the largest when there are several; None when it carries none.
 
     Raises:
         Refusable: a broken header, more than 8 bits, not 4:2:0, or too many reference frames.
@@ -52,11 +53,12 @@ def picture_size(codec: str, data: bytes) -> tuple[int, int] | None:
         if len(data) < 10 or data[3:6] != b"\x9d\x01\x2a":
             raise Refusable("a broken VP8 key frame")
         return int.from_bytes(data[6:8], "little") & 0x3FFF, int.from_bytes(data[8:10], "little") & 0x3FFF
+    sizes = []
     for kind, at in nal_units(data):
         if kind == SPS:
             end = data.find(START, at)
-            return _sps_size(data[at + 1 : end if end >= 0 else len(data)])
-    return None
+            sizes.append(_sps_size(data[at + 1 : end if end >= 0 else len(data)]))
+    return max(sizes, key=math.prod, default=None)
 
 
 class _Bits:
