@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 import av
 import cv2
@@ -44,7 +44,6 @@ def _limit_range(picture: av.VideoFrame) -> av.VideoFrame:
         width = (picture.width + 1) // 2 if table is FULL_TO_LIMITED_CHROMA else picture.width
         height = min(len(rows), len(into))
         cv2.LUT(rows[:height, :width], table, dst=into[:height, :width])
-    limited.pts, limited.time_base = picture.pts, picture.time_base
     return limited
 
 
@@ -52,7 +51,7 @@ class VideoDecoder:
     """Holds no frame back: one thread, low delay. Pictures over `max_pixels` are refused before memory is taken."""
 
     def __init__(self, codec: Codec, max_pixels: int = MAX_PIXELS) -> None:
-        self._context = av.CodecContext.create({"h264": "h264", "vp8": "vp8"}[codec], "r")
+        self._context = cast(av.VideoCodecContext, av.CodecContext.create(codec, "r"))
         self._context.thread_count = 1
         self._context.flags |= LOW_DELAY
         self._context.options = {"max_pixels": str(max_pixels)}

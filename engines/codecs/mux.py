@@ -51,7 +51,7 @@ class Audio:
         resampler = av.AudioResampler("fltp", target.layout, target.rate, 1024)
         done = 0
         for frame in self._container.decode(self.stream):
-            if frame.time is not None and frame.time < self._start_s:
+            if not isinstance(frame, av.AudioFrame) or (frame.time is not None and frame.time < self._start_s):
                 continue
             frame.pts = None
             for part in resampler.resample(frame):
