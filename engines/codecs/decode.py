@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from engines.bitstream import Refusable, picture_size
-from engines.frame import Frame, Ledger
+from engines.frame import Frame, Ledger, plane_view
 
 Codec = Literal["h264", "vp8"]
 MAX_PIXELS: Final = 1920 * 1088
@@ -39,11 +39,8 @@ def _limit_range(picture: av.VideoFrame) -> av.VideoFrame:
     limited = av.VideoFrame(picture.width, picture.height, "yuv420p")
     tables = (FULL_TO_LIMITED_LUMA, FULL_TO_LIMITED_CHROMA, FULL_TO_LIMITED_CHROMA)
     for source, target, table in zip(picture.planes, limited.planes, tables, strict=True):
-        rows = np.frombuffer(source, np.uint8).reshape(-1, source.line_size)
-        into = np.frombuffer(target, np.uint8).reshape(-1, target.line_size)
-        width = (picture.width + 1) // 2 if table is FULL_TO_LIMITED_CHROMA else picture.width
-        height = min(len(rows), len(into))
-        cv2.LUT(rows[:height, :width], table, dst=into[:height, :width])
+        size = source.width, source.height
+        cv2.LUT(plane_view(source, *size), table, dst=plane_view(target, *size))
     return limited
 
 
