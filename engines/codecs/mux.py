@@ -15,7 +15,8 @@ from engines.frame import RTP_CLOCK_HZ, Picture
 
 TIME_BASE: Final = Fraction(1, RTP_CLOCK_HZ)
 MP4_AUDIO: Final = ("aac", "mp3", "opus", "ac3", "eac3", "alac", "flac")
-"""Copied as they are; other sound is encoded to AAC."""
+"""Copied as they are; other sound is encoded to AAC, mono or stereo: files need not name their channels."""
+AAC_HZ: Final = (48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000)
 
 
 class Audio:
@@ -98,7 +99,8 @@ class Mp4Writer:
             if audio.copied:
                 target = self._box.add_stream_from_template(audio.stream)
             else:
-                target = self._box.add_stream("aac", rate=audio.stream.rate, layout=audio.stream.layout.name)
+                rate = audio.stream.rate if audio.stream.rate in AAC_HZ else AAC_HZ[0]
+                target = self._box.add_stream("aac", rate=rate, layout="mono" if audio.stream.channels == 1 else "stereo")
             target.metadata.clear()
             self._sound = audio.packets(target)
             self._waiting = next(self._sound, None)
