@@ -239,6 +239,7 @@ def test_a_mosaic_holds_its_cells_for_half_a_second_while_the_face_moves() -> No
     levels = []
     for n in range(20):
         source = noise_frame(rtp_time=n * 3000, seed=n)
+        source.owner.planes[0].update(bytes([40 + 10 * n]) * len(bytes(source.owner.planes[0])))  # it grows brighter
         levels.append(frozenset(np.unique(mosaic_of(redactor, source, [100 + n, 60, 200 + n, 180])[0]).tolist()))
     assert len(set(levels[:15])) == 1
     assert len(set(levels)) == 2
