@@ -14,7 +14,7 @@ LONGEST_SIDE_PX = 640
 #: Sample sides by turns; the number of samples keeps the pixels of a batch equal.
 SIDES_PX = (256, 320, 320, 416)
 BASE_SIDE_PX = 320
-SCENE_SHARE, EMPTY_WEIGHT = 0.35, 1.5
+SCENE_SHARE, EMPTY_WEIGHT = 0.25, 1.5
 
 
 class DataError(Exception):
