@@ -63,9 +63,10 @@ class Watcher:
         peer = self._incoming.pc
         video = peer.addTransceiver("video", direction="recvonly")
         audio = peer.addTransceiver("audio", direction="recvonly")
-        if self._on_metadata is not None:
+        on_metadata = self._on_metadata
+        if on_metadata is not None:
             channel = peer.createDataChannel("fancam", ordered=False, maxRetransmits=0)
-            channel.on("message", lambda text: self._on_metadata and self._on_metadata(json.loads(text)))
+            channel.on("message", lambda text: on_metadata(json.loads(text)))
         try:
             await peer.setLocalDescription(await peer.createOffer())
             answer, self._session_url = await post_offer(self._url, self._token, peer.localDescription.sdp)

@@ -25,7 +25,7 @@ from engines.bitstream import Refusable, picture_size
 from server.door import rtp
 from server.door.broadcast import AccessUnit, AudioBroadcast, AudioTrack, Broadcast, FeedTrack
 from server.door.feedback import Feedback
-from server.door.offer import OfferError, count_candidates, read
+from server.door.offer import MAX_CANDIDATES, Offer, OfferError, read, read_fragment
 from server.door.rate import Rate
 from server.door.tap import Outcome, Tap, Unit, Unwrapper
 
@@ -62,6 +62,7 @@ class Peer:
         self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self.answer_sdp = ""
         self._on_closed: Callable[[], None] | None = on_closed
+        self._offer: Offer | None = None
         self._candidates = 0
         self._loops: list[asyncio.Task[None]] = []
         self._work: set[asyncio.Future[None]] = set()
@@ -75,20 +76,21 @@ class Peer:
         """Take a trickled fragment (RFC 8840). Candidates are counted and not used: see `server.door.offer.Offer`.
 
         Raises:
-            OfferError: 422 too many of them in this session.
+            OfferError: 400 no fragment; 422 a restart of ICE, or too many candidates in this session.
         """
-        self._candidates += count_candidates(fragment.splitlines())
-        if self._candidates > 32:
-            raise OfferError(422, "at most 32 candidates a session")
+        self._candidates += read_fragment(fragment, self._offer.ufrags if self._offer else frozenset())
+        if self._candidates > MAX_CANDIDATES:
+            raise OfferError(422, f"at most {MAX_CANDIDATES} candidates a session")
 
     async def close(self) -> None:
         """End it; `on_closed` has been called when this returns."""
         await self.pc.close()
         self._closed()
 
-    async def _describe(self, sdp: str) -> None:
+    async def _describe(self, offer: Offer) -> None:
+        self._offer = offer
         try:
-            await self.pc.setRemoteDescription(RTCSessionDescription(sdp, "offer"))
+            await self.pc.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
         except Exception as error:  # aiortc raises nearly anything at what it cannot parse
             await self.pc.close()
             raise OfferError(
@@ -97,7 +99,8 @@ class Peer:
 
     async def _answer(self) -> None:
         await self.pc.setLocalDescription(await self.pc.createAnswer())
-        self.answer_sdp = self.pc.localDescription.sdp
+        answer = str(self.pc.localDescription.sdp)
+        self.answer_sdp = self._offer.restore(answer) if self._offer else answer
 
     def _state_changed(self) -> None:
         if rtp.closed(self.pc):
@@ -348,7 +351,7 @@ async def answer_publisher(
     Raises:
         OfferError: 400 or 422.
     """
-    parsed = read(offer)
+    parsed = read(offer, any_profile=True)
     publisher = Publisher(on_unit, on_gap, on_audio, on_closed)
     publisher.codec = next(codec for codec in PREFERRED if codec in parsed.video)
     video = publisher.pc.addTransceiver("video", direction="recvonly")
@@ -357,7 +360,7 @@ async def answer_publisher(
     if parsed.has_audio:
         audio = publisher.pc.addTransceiver("audio", direction="recvonly")
         audio.setCodecPreferences(_capabilities("audio", ["opus"]))
-    await publisher._describe(parsed.sdp)
+    await publisher._describe(parsed)
     publisher.listen(video, audio)
     await _finish(publisher)
     return publisher
@@ -384,13 +387,14 @@ async def answer_viewer(
         video = viewer.pc.addTransceiver(track, direction="sendonly")
         video.setCodecPreferences(_capabilities("video", [broadcast.codec]))
         if audio is not None and parsed.has_audio:
-            sound = viewer.pc.addTransceiver(audio.attach(), direction="sendonly")
+            heard = audio.attach()
+            sound = viewer.pc.addTransceiver(heard, direction="sendonly")
             sound.setCodecPreferences(_capabilities("audio", ["opus"]))
-            viewer.sound(sound.sender, sound.sender.track)
+            viewer.sound(sound.sender, heard)
         viewer.show(video.sender, track, broadcast)
         if metadata:
             viewer.pc.on("datachannel", viewer.take_channel)
-        await viewer._describe(parsed.sdp)
+        await viewer._describe(parsed)
         await _finish(viewer)
     except BaseException:
         track.stop()

@@ -87,9 +87,9 @@ def prepare() -> None:
         if codec.name != "rtx" and feedback not in codec.rtcpFeedback:
             codec.rtcpFeedback.append(feedback)
     if not hasattr(RTCCertificate._create_ssl_context, "with_rsa"):
-        RTCCertificate._create_ssl_context = _with_rsa(RTCCertificate._create_ssl_context)
+        RTCCertificate._create_ssl_context = _with_rsa(RTCCertificate._create_ssl_context)  # type: ignore[method-assign]
     if not hasattr(ice.get_host_addresses, "with_loopback"):
-        ice.get_host_addresses = _with_loopback(ice.get_host_addresses)
+        ice.get_host_addresses = _with_loopback(ice.get_host_addresses)  # type: ignore[assignment]
 
 
 def _with_rsa(create: Callable[..., Any]) -> Callable[..., Any]:
@@ -134,7 +134,7 @@ def tap_video(
     `on_sender_report` gets ssrc, NTP time (64 bit) and RTP time (32 bit) of the sender's reports. `feedback` notes the
     transport-wide sequence numbers; from the first on, REMB is no longer sent.
     """
-    receiver._RTCRtpReceiver__jitter_buffer = _Buffer(on_packet)
+    receiver._RTCRtpReceiver__jitter_buffer = _Buffer(on_packet)  # type: ignore[attr-defined]
     handle_rtp, handle_rtcp = receiver._handle_rtp_packet, receiver._handle_rtcp_packet
 
     async def rtp(packet: RtpPacket, arrival_time_ms: int) -> None:
@@ -151,22 +151,22 @@ def tap_video(
             on_sender_report(packet.ssrc, packet.sender_info.ntp_timestamp, packet.sender_info.rtp_timestamp)
         await handle_rtcp(packet)
 
-    receiver._handle_rtp_packet = rtp
-    receiver._handle_rtcp_packet = rtcp
+    receiver._handle_rtp_packet = rtp  # type: ignore[method-assign]
+    receiver._handle_rtcp_packet = rtcp  # type: ignore[method-assign]
 
 
 def tap_audio(
     receiver: RTCRtpReceiver, admit: Callable[[RtpPacket], bool], on_packet: Callable[[RtpPacket, bytes], None]
 ) -> None:
     """Hand each audio packet to `on_packet` undecoded; nothing collects in the track. `admit` as for video."""
-    receiver._RTCRtpReceiver__jitter_buffer = _Buffer(on_packet)
+    receiver._RTCRtpReceiver__jitter_buffer = _Buffer(on_packet)  # type: ignore[attr-defined]
     handle_rtp = receiver._handle_rtp_packet
 
     async def rtp(packet: RtpPacket, arrival_time_ms: int) -> None:
         if admit(packet):
             await handle_rtp(packet, arrival_time_ms=arrival_time_ms)
 
-    receiver._handle_rtp_packet = rtp
+    receiver._handle_rtp_packet = rtp  # type: ignore[method-assign]
 
 
 class _Buffer:
@@ -176,18 +176,18 @@ class _Buffer:
         self._on_packet = on_packet
 
     def add(self, packet: RtpPacket) -> tuple[bool, None]:
-        self._on_packet(packet, packet._data)
+        self._on_packet(packet, packet._data)  # type: ignore[attr-defined]
         return False, None
 
 
 def codec_of(receiver: RTCRtpReceiver, payload_type: int) -> str | None:
     """`h264`, `vp8`, `opus` …, or None for a payload type that was not negotiated."""
-    codec = receiver._RTCRtpReceiver__codecs.get(payload_type)
+    codec = receiver._RTCRtpReceiver__codecs.get(payload_type)  # type: ignore[attr-defined]
     return codec.name.lower() if codec is not None else None
 
 
 def is_resend(receiver: RTCRtpReceiver, ssrc: int) -> bool:
-    return ssrc in receiver._RTCRtpReceiver__rtx_ssrc
+    return ssrc in receiver._RTCRtpReceiver__rtx_ssrc  # type: ignore[attr-defined]
 
 
 async def send_pli(receiver: RTCRtpReceiver, ssrc: int) -> None:
@@ -203,7 +203,7 @@ async def send_feedback(receiver: RTCRtpReceiver, feedback: Feedback) -> None:
     while True:
         await asyncio.sleep(FEEDBACK_S)
         for packet in feedback.packets():
-            await receiver._send_rtcp(packet)
+            await receiver._send_rtcp(packet)  # type: ignore[arg-type]
 
 
 def ntp_now_ns() -> int:
@@ -246,12 +246,12 @@ class Packer:
 
 
 def pack_with(sender: RTCRtpSender, packer: Packer) -> None:
-    sender._RTCRtpSender__encoder = packer
+    sender._RTCRtpSender__encoder = packer  # type: ignore[attr-defined]
 
 
 def on_key_request(sender: RTCRtpSender, ask: Callable[[], None]) -> None:
     """Call `ask` at each PLI and FIR of the viewer."""
-    sender._send_keyframe = ask
+    sender._send_keyframe = ask  # type: ignore[method-assign]
 
 
 def on_receiver_report(sender: RTCRtpSender, heard: Callable[[], None]) -> None:
@@ -262,17 +262,17 @@ def on_receiver_report(sender: RTCRtpSender, heard: Callable[[], None]) -> None:
         heard()
         await handle(packet)
 
-    sender._handle_rtcp_packet = rtcp
+    sender._handle_rtcp_packet = rtcp  # type: ignore[method-assign]
 
 
 def set_playout_delay(sender: RTCRtpSender, min_ms: int, max_ms: int) -> None:
     """Tell the viewer's jitter buffer with each packet how long to hold frames, where the extension was negotiated."""
-    sender._RTCRtpSender__rtp_header_extensions_map = _VideoExtensions(min_ms, max_ms)
+    sender._RTCRtpSender__rtp_header_extensions_map = _VideoExtensions(min_ms, max_ms)  # type: ignore[attr-defined]
 
 
 def rtp_origin(sender: RTCRtpSender, last_packed: int) -> int:
     """What this viewer's RTP times are ahead of the feed's, after `last_packed` has been sent; 32 bit."""
-    return (sender._RTCRtpSender__rtp_timestamp - last_packed) & 0xFFFFFFFF
+    return (sender._RTCRtpSender__rtp_timestamp - last_packed) & 0xFFFFFFFF  # type: ignore[attr-defined]
 
 
 class _VideoExtensions(HeaderExtensionsMap):
