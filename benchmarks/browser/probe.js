@@ -55,6 +55,18 @@ globalThis.probe = (() => {
     return read(width, height, (x, y) => luma(rgba, 4 * (y * width + x)));
   }
 
+  /** How far apart the darkest and the lightest luma of the marker's strip are. */
+  function range(video) {
+    const rgba = pixels(video, Math.ceil(video.videoHeight / 20));
+    let [least, most] = [255, 0];
+    for (let at = 0; at < rgba.length; at += 4) {
+      const level = luma(rgba, at);
+      least = Math.min(least, level);
+      most = Math.max(most, level);
+    }
+    return most - least;
+  }
+
   /** What a video shows as luma, one byte a pixel, in base64. */
   function picture(video) {
     const { videoWidth: width, videoHeight: height } = video;
@@ -75,5 +87,5 @@ globalThis.probe = (() => {
     return read(frame.codedWidth, frame.codedHeight, (x, y) => bytes[offset + y * stride + x]);
   }
 
-  return { read, shown, picture, captured };
+  return { shown, range, picture, captured };
 })();

@@ -1,0 +1,121 @@
+"""A real server, a real publisher and a real Chromium around the page."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from benchmarks.browser import PROBE_JS, Server, chromium, flags, serving, write_camera
+from engines.scene.write import write_scene
+
+FIND_JS = "feed => document.querySelector(`figure[data-feed='${feed}'] video`)"
+FRAMES_JS = f"feed => ({FIND_JS})(feed)?.getVideoPlaybackQuality().totalVideoFrames ?? 0"
+PICTURE_JS = f"feed => probe.picture(({FIND_JS})(feed))"
+
+
+@dataclass
+class SceneFiles:
+    video: Path
+    camera: Path
+    faces: list[list[dict[str, Any]]]
+    """The truth's faces by frame."""
+
+
+@pytest.fixture(scope="session")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> SceneFiles:
+    """5 s of the demo scene, 640x480, with the frame's number in the picture: as a video, as a camera, and its truth."""
+    folder = tmp_path_factory.mktemp("scene")
+    video, camera, truth = folder / "scene.mp4", folder / "scene.y4m", folder / "truth.jsonl"
+    write_scene(video, truth, seconds=5, marker=True)
+    write_camera(video, camera)
+    return SceneFiles(video, camera, [json.loads(line)["faces"] for line in truth.read_text().splitlines()])
+
+
+@pytest.fixture(scope="session")
+def chromium_path() -> str:
+    where = chromium()
+    if where is None:
+        if os.environ.get("FANCAM_TESTS_NEED_BROWSER") == "1":
+            pytest.fail("no Chromium is installed, and FANCAM_TESTS_NEED_BROWSER=1 asks for one")
+        pytest.skip("no Chromium is installed")
+    return where
+
+
+# Not for the whole session: while it lasts an event loop is set in this thread, which other folders' tests would meet.
+@pytest.fixture(scope="module")
+def browser(chromium_path: str, scene: SceneFiles) -> Iterator[Browser]:
+    """Chromium whose camera shows the scene."""
+    with sync_playwright() as playwright:
+        with playwright.chromium.launch(executable_path=chromium_path, args=flags(scene.camera)) as browser:
+            yield browser
+
+
+@pytest.fixture(scope="module")
+def server(chromium_path: str) -> Iterator[Server]:
+    """`fancam serve` with the built-in model."""
+    with serving() as running:
+        yield running
+
+
+class Watched:
+    """The page, opened on a server, and what it complained of."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page = page
+        self.complaints: list[str] = []
+        page.on("console", lambda message: message.type == "error" and self.complaints.append(message.text))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.add_init_script(PROBE_JS.read_text())
+        page.goto(url)
+
+    def frames(self, feed: str) -> int:
+        """How many frames a feed's player has decoded so far."""
+        return int(self.page.evaluate(FRAMES_JS, feed))
+
+    def luma(self, feed: str) -> np.ndarray:
+        """What a feed's player shows at present: (H, W) uint8."""
+        picture = self.page.evaluate(PICTURE_JS, feed)
+        plane = np.frombuffer(base64.b64decode(picture["luma"]), np.uint8)
+        return plane.reshape(picture["height"], picture["width"])
+
+    def fancams(self) -> list[str]:
+        names = self.page.evaluate("[...document.querySelectorAll('#fancams figure')].map(one => one.dataset.feed)")
+        return [str(name) for name in names]
+
+    def until(self, true: Callable[[], Any], what: str, deadline_s: float = 30) -> Any:
+        """Poll until `true()` is, and return what it returned; the page goes on meanwhile."""
+        end_s = time.monotonic() + deadline_s
+        while not (value := true()):
+            assert time.monotonic() < end_s, (
+                f"not within {deadline_s} s: {what}; the page's complaints: {self.complaints}"
+            )
+            self.page.wait_for_timeout(50)
+        return value
+
+    def rises(self, feed: str, by: int = 20, deadline_s: float = 30) -> None:
+        """Waits until a feed's player has decoded `by` more frames."""
+        start = self.frames(feed)
+        self.until(lambda: self.frames(feed) >= start + by, f"{by} more frames of {feed}", deadline_s)
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[Callable[[str], Watched]]:
+    contexts = []
+
+    def opened(url: str) -> Watched:
+        contexts.append(browser.new_context())
+        return Watched(contexts[-1].new_page(), url)
+
+    yield opened
+    for context in contexts:
+        context.close()

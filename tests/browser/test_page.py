@@ -1,0 +1,142 @@
+"""The page in a real Chromium: what somebody who opens it sees, also when things break behind it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.browser import Server, publishing
+from engines.scene.marker import read_marker
+from tests.browser.conftest import FIND_JS, SceneFiles, Watched
+
+pytestmark = pytest.mark.browser
+
+Open = Callable[[str], Watched]
+
+KINDS_JS = f"""feed => {{
+  // Every frame of a player as it is shown: with the marker's stripes on top, or a slate, which has none.
+  const video = ({FIND_JS})(feed);
+  globalThis.kinds = {{ live: 0, slate: 0, connections: 0 }};
+  const stream = video.srcObject;
+  const onFrame = () => {{
+    if (probe.shown(video) !== null) kinds.live += 1;
+    else if (probe.range(video) < 60) kinds.slate += 1;
+    if (video.srcObject !== stream) kinds.connections += 1;
+    video.requestVideoFrameCallback(onFrame);
+  }};
+  video.requestVideoFrameCallback(onFrame);
+}}"""
+
+
+@pytest.fixture
+def demo(server: Server, scene: SceneFiles) -> Iterator[None]:
+    """The scene published as stream `demo`."""
+    with publishing(scene.video, f"{server.url}/whip/demo"):
+        yield
+
+
+def kinds(watched: Watched) -> Any:
+    return watched.page.evaluate("kinds")
+
+
+def test_page_shows_source_redacted_and_fancams(server: Server, demo: None, open_page: Open) -> None:
+    watched = open_page(server.url)
+    for feed in ("raw", "redacted"):
+        watched.rises(feed)
+    fancam = watched.until(watched.fancams, "a fancam")[0]
+    watched.rises(fancam)
+    assert watched.luma(fancam).std() > 5, "the fancam shows an empty picture"
+    drawn = """() => {
+      const canvas = document.querySelector("figure[data-feed='raw'] canvas");
+      const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+      return data.some((value, at) => at % 4 === 3 && value > 0);
+    }"""
+    watched.until(lambda: watched.page.evaluate(drawn), "boxes over the source", 10)
+    watched.until(lambda: "ms" in watched.page.inner_text("#total"), "the ledger's total", 10)
+    assert watched.complaints == []
+
+
+def test_own_camera_is_shown_redacted(server: Server, scene: SceneFiles, open_page: Open) -> None:
+    watched = open_page(server.url)
+    watched.page.click("#camera")
+    watched.rises("redacted", 60)
+    watched.rises(watched.until(watched.fancams, "a fancam")[0])
+    numbers, covered = [], []
+    for _ in range(12):
+        shown = watched.luma("redacted")
+        watched.page.wait_for_timeout(150)
+        number = read_marker(shown)
+        if number is None:
+            continue
+        numbers.append(number)
+        source = watched.luma("raw")
+        assert shown.shape == source.shape == (480, 640)
+        for face in scene.faces[number]:
+            if not face["ignore"]:
+                covered.append((number, face["id"], spread(shown, face["xyxy_px"])))
+    assert len(set(numbers)) >= 6, f"the frames shown do not move on: {numbers}"
+    assert len(covered) >= 12
+    bare = [one for one in covered if one[2] > 12]
+    assert not bare, f"faces that are not covered (frame, person, spread of luma): {bare}"
+    assert watched.complaints == []
+
+
+def spread(luma: np.ndarray, xyxy_px: list[float]) -> float:
+    """The standard deviation of the luma in the middle three quarters of a box."""
+    x0, y0, x1, y1 = xyxy_px
+    dx, dy = (x1 - x0) / 8, (y1 - y0) / 8
+    return float(luma[round(y0 + dy) : round(y1 - dy), round(x0 + dx) : round(x1 - dx)].std())
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_studio_lost_while_watching(how: signal.Signals, server: Server, demo: None, open_page: Open) -> None:
+    watched = open_page(server.url)
+    watched.rises("redacted")
+    watched.until(lambda: server.get("/healthz")["spare"], "a warm spare", 60)
+    watched.page.evaluate(KINDS_JS, "redacted")
+    watched.until(lambda: kinds(watched)["live"] > 10, "frames with the marker")
+    lost = server.get("/healthz")["studio"]["pid"]
+    os.kill(lost, how)
+    watched.until(lambda: kinds(watched)["slate"], "the slate", 3)
+    live = kinds(watched)["live"]
+    watched.until(lambda: kinds(watched)["live"] > live + 20, "frames after the slate", 9)
+    assert kinds(watched)["connections"] == 0, "the player had to connect anew"
+    assert server.get("/healthz")["studio"]["pid"] != lost
+
+
+def test_players_come_back_after_a_restart(server: Server, demo: None, open_page: Open) -> None:
+    watched = open_page(server.url)
+    watched.rises("redacted")
+    server.stop()
+    watched.until(lambda: watched.page.inner_text("#state") == "server away", "the page noticing it")
+    server.start()
+    watched.until(lambda: watched.page.inner_text("#state") == "live", "the stream being live again")
+    watched.rises("redacted")
+    watched.rises("raw")
+
+
+def test_panic_covers_redacted_and_raw(server: Server, demo: None, open_page: Open) -> None:
+    watched = open_page(server.url)
+    for feed in ("raw", "redacted"):
+        watched.rises(feed)
+        watched.until(lambda feed=feed: read_marker(watched.luma(feed)) is not None, f"the scene in {feed}")
+    watched.page.on("dialog", lambda dialog: dialog.accept())
+    watched.page.click("#panic")
+    for feed in ("raw", "redacted"):
+        watched.until(lambda feed=feed: is_covered(watched.luma(feed)), f"{feed} covered", 9)
+    watched.page.wait_for_timeout(500)
+    assert all(is_covered(watched.luma(feed)) for feed in ("raw", "redacted"))
+    watched.page.click("#panic")
+    for feed in ("raw", "redacted"):
+        watched.until(lambda feed=feed: read_marker(watched.luma(feed)) is not None, f"{feed} uncovered", 9)
+
+
+def is_covered(luma: np.ndarray) -> bool:
+    """No marker, and next to nothing of the picture but a plain ground and the words on it."""
+    plain = abs(luma.astype(int) - int(np.median(luma))) < 12
+    return read_marker(luma) is None and plain.mean() > 0.8
