@@ -138,7 +138,8 @@ class Writers:
         self._queue: Queue[Ready | None] = Queue(FRAMES_AHEAD)
         self._error: Exception | None = None
         self._thread = Thread(target=self._run, name="writers", daemon=True)
-        self._abandoned = False
+        self._abandoned = self._ended = False
+        self._videos: list[Mp4Writer] = []
 
     def put(self, ready: Ready) -> None:
         if self._error is not None:
@@ -166,8 +167,11 @@ class Writers:
             pass
         except Exception as error:  # noqa: BLE001  handed to the thread that reads
             self._error = error
-            while self._queue.get() is not None:
-                pass
+            for video in self._videos:
+                if video.complete:
+                    video.path.unlink(missing_ok=True)
+            while not self._ended:
+                self._ended = self._queue.get() is None
 
     def _write_all(self, files: ExitStack) -> None:
         rows = files.enter_context(Rows(self._out / "tracks.csv"))
@@ -184,6 +188,7 @@ class Writers:
             self._write_people(index, ready, rows, fancams, files)
             self._summary.seconds = ready.item.time_s
             index += 1
+        self._ended = True
 
     def _write_people(self, index: int, ready: Ready, rows: Rows, fancams: dict[int, Fancam], files: ExitStack) -> None:
         known = {person.track: person for person in self._summary.people}
@@ -208,7 +213,7 @@ class Writers:
             fancams[track].write(ready.item, face)
 
     def _open(self, name: str, size: tuple[int, int], audio: Audio | None = None) -> Mp4Writer:
-        return Mp4Writer(
+        video = Mp4Writer(
             self._out / name,
             *size,
             fps=self._source.fps,
@@ -217,6 +222,8 @@ class Writers:
             sample_aspect_ratio=self._source.sample_aspect_ratio,
             audio=audio,
         )
+        self._videos.append(video)
+        return video
 
     def _audio(self, files: ExitStack) -> Audio | None:
         if not self._options.keep_audio:

@@ -23,6 +23,8 @@ def command(
     imgsz: Annotated[int, typer.Option(min=160, max=1920, help="Long side at which faces are searched, px.")] = 640,
     runtime: Annotated[str, typer.Option(help="auto, openvino or onnxruntime.")] = "auto",
 ) -> None:
+    from av import FFmpegError
+
     from client.cli.main import Failure
     from client.cli.progress import progress
     from engines.codecs.files import FileError
@@ -45,7 +47,7 @@ def command(
         with progress("redacting", "frames") as update:
             options = Options(fancams=fancams, keep_audio=keep_audio, style=style, preset=preset)  # type: ignore[arg-type]
             summary = process(video, out, detector, options, update)
-    except (FileError, RuntimeFailure, OSError) as error:
+    except (FileError, RuntimeFailure, FFmpegError, OSError) as error:
         raise Failure(str(error)) from error
     cut = [person.fancam for person in summary.people if person.fancam]
     took_s = time.monotonic() - started

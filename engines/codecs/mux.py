@@ -86,6 +86,8 @@ class Mp4Writer:
         audio: Audio | None = None,
     ) -> None:
         self.path = path
+        self.complete = False
+        """Whether the file has its name."""
         self._aside = path.with_name(f".{path.name}.part")
         self._box = av.open(str(self._aside), "w", format="mp4", options={"movflags": "+faststart"})
         self._video = self._box.add_stream("libx264", rate=fps, options={"preset": preset, "crf": str(crf)})
@@ -100,7 +102,9 @@ class Mp4Writer:
                 target = self._box.add_stream_from_template(audio.stream)
             else:
                 rate = audio.stream.rate if audio.stream.rate in AAC_HZ else AAC_HZ[0]
-                target = self._box.add_stream("aac", rate=rate, layout="mono" if audio.stream.channels == 1 else "stereo")
+                target = self._box.add_stream(
+                    "aac", rate=rate, layout="mono" if audio.stream.channels == 1 else "stereo"
+                )
             target.metadata.clear()
             self._sound = audio.packets(target)
             self._waiting = next(self._sound, None)
@@ -119,11 +123,15 @@ class Mp4Writer:
             self._waiting = next(self._sound, None)
 
     def close(self) -> None:
-        """Complete the file and give it its name."""
-        self._box.mux(self._video.encode(None))
-        self._interleave(float("inf"))
-        self._box.close()
-        self._aside.replace(self.path)
+        """Complete the file and give it its name, or leave nothing behind."""
+        try:
+            self._box.mux(self._video.encode(None))
+            self._interleave(float("inf"))
+            self._box.close()
+            self._aside.replace(self.path)
+            self.complete = True
+        finally:
+            self._aside.unlink(missing_ok=True)
 
     def discard(self) -> None:
         """Leave nothing behind."""
