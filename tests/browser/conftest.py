@@ -73,10 +73,15 @@ class Watched:
     def __init__(self, page: Page, url: str) -> None:
         self.page = page
         self.complaints: list[str] = []
-        page.on("console", lambda message: message.type == "error" and self.complaints.append(message.text))
+        page.on("console", lambda message: self._heard(message.type, message.text))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.add_init_script(PROBE_JS.read_text())
         page.goto(url)
+
+    def _heard(self, kind: str, text: str) -> None:
+        # A feed that is not there yet (409) or no more (404) is told by its status, which Chromium always prints.
+        if kind == "error" and not text.endswith(("(Conflict)", "(Not Found)")):
+            self.complaints.append(text)
 
     def frames(self, feed: str) -> int:
         """How many frames a feed's player has decoded so far."""

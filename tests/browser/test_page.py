@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -37,7 +38,17 @@ KINDS_JS = f"""feed => {{
 def demo(server: Server, scene: SceneFiles) -> Iterator[None]:
     """The scene published as stream `demo`."""
     with publishing(scene.video, f"{server.url}/whip/demo"):
+        wait_for_streams(server, "demo")
         yield
+    wait_for_streams(server)
+
+
+def wait_for_streams(server: Server, *names: str) -> None:
+    """The page shows the first stream there is: it must not be one that another test has just left."""
+    end_s = time.monotonic() + 30
+    while (found := [one["name"] for one in server.get("/streams")["streams"]]) != list(names):
+        assert time.monotonic() < end_s, f"these streams should be there: {names}; there are {found}"
+        time.sleep(0.05)
 
 
 def kinds(watched: Watched) -> Any:
@@ -84,6 +95,8 @@ def test_own_camera_is_shown_redacted(server: Server, scene: SceneFiles, open_pa
     bare = [one for one in covered if one[2] > 12]
     assert not bare, f"faces that are not covered (frame, person, spread of luma): {bare}"
     assert watched.complaints == []
+    watched.page.click("#camera")
+    wait_for_streams(server)
 
 
 def spread(luma: np.ndarray, xyxy_px: list[float]) -> float:
