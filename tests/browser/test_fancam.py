@@ -14,7 +14,7 @@ from engines.scene.marker import read_marker
 from tests.browser.conftest import SceneFiles, Watched
 
 pytestmark = pytest.mark.browser
-LIKE = 0.85
+LIKE = 0.8
 APART = 15
 """Frames between what two players show at a moment, on a machine that does other things as well."""
 
