@@ -1,11 +1,11 @@
-"""What came of a feed: counts, and an MP4 of the access units as they are."""
+"""What came of a feed: counts, and a file of the access units as they are."""
 
 from __future__ import annotations
 
 import time
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import av
 
@@ -13,11 +13,24 @@ from engines.bitstream import picture_size
 from engines.frame import RTP_CLOCK_HZ
 from server.door.broadcast import AccessUnit
 
+FORMATS: Final = {".mkv": "matroska", ".webm": "webm"}
+ENCODERS: Final = {"h264": "libx264", "vp8": "libvpx"}
+
 
 class Recording:
-    """Takes access units; close it to complete the file, which then appears under its name."""
+    """Takes access units; close it to complete the file, which then appears under its name.
+
+    An MP4 unless the name ends in .mkv or .webm. `failure` is why no more is written; closing raises it.
+    """
 
     def __init__(self, path: Path | None) -> None:
+        """
+        Raises:
+            OSError: no folder to write to.
+        """
+        if path is not None and not path.absolute().parent.is_dir():
+            raise OSError(f"{path.absolute().parent} is no folder to write {path.name} to")
+        self.failure: OSError | None = None
         self._path = path
         self._aside = path.with_name(f".{path.name}.part") if path else None
         self._box: Any = None
@@ -37,8 +50,13 @@ class Recording:
         self._frames += 1
         self._keys += unit.key
         self._bytes += len(unit.data)
-        if self._path is not None:
-            self._write(unit, codec)
+        if self._path is not None and self.failure is None:
+            try:
+                self._write(unit, codec)
+            except (av.FFmpegError, OSError, ValueError) as error:
+                why = getattr(error, "strerror", None) or error
+                hint = "; name it .mkv or .webm" if isinstance(error, ValueError) and self._stream is None else ""
+                self.failure = OSError(f"{self._path} cannot be written: {why}{hint}")
 
     def counts(self) -> dict[str, float]:
         """frames, key_frames, fps, longest_gap_ms, bit_rate."""
@@ -53,6 +71,13 @@ class Recording:
         }
 
     def close(self) -> None:
+        """
+        Raises:
+            OSError: what came is not in the file.
+        """
+        if self.failure is not None and self._aside is not None:
+            self._aside.unlink(missing_ok=True)
+            raise self.failure
         if self._box is not None and self._path is not None and self._aside is not None:
             self._box.close()
             self._aside.replace(self._path)
@@ -62,8 +87,11 @@ class Recording:
         if self._box is None:
             if not unit.key:
                 return
-            self._box = av.open(str(self._aside), "w", format="mp4", options={"movflags": "+faststart"})
-            self._stream = self._box.add_stream({"h264": "libx264", "vp8": "libvpx"}[codec], rate=30)
+            assert self._path is not None
+            kind = FORMATS.get(self._path.suffix.lower(), "mp4")
+            options = {"movflags": "+faststart"} if kind == "mp4" else {}
+            self._box = av.open(str(self._aside), "w", format=kind, options=options)
+            self._stream = self._box.add_stream(ENCODERS[codec], rate=30)
             self._stream.width, self._stream.height = picture_size(codec, unit.data) or (640, 480)
             self._stream.pix_fmt = "yuv420p"
             self._start = unit.rtp_time

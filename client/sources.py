@@ -181,4 +181,4 @@ class _Opus:
                 part.pts, part.time_base = self._samples, Fraction(1, OPUS_HZ)
                 self._samples += part.samples
                 for encoded in self._encoder.encode(part):
-                    yield bytes(encoded), self._start_s + max(0, encoded.pts or 0) / OPUS_HZ
+                    yield bytes(encoded), self._start_s + (encoded.pts or 0) / OPUS_HZ
