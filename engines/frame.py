@@ -130,7 +130,8 @@ class Frame:
             view = plane_view(plane, w, h)
             view.flags.writeable = False
             views.append(view)
-        return cls(*views, rtp_time, arrival_ns, ledger or Ledger(arrived=arrival_ns), video)
+        y, u, v = views
+        return cls(y, u, v, rtp_time, arrival_ns, ledger or Ledger(arrived=arrival_ns), video)
 
 
 @dataclass(frozen=True, slots=True)

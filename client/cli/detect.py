@@ -116,7 +116,7 @@ def read(path: Path) -> tuple[Any, int, int]:
         raise Unreadable(f"{path}: not a picture that can be read")
     height, width = picture.shape[:2]
     even = cv2.copyMakeBorder(picture, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
-    i420 = cv2.cvtColor(even, cv2.COLOR_BGR2YUV_I420)
+    i420 = np.asarray(cv2.cvtColor(even, cv2.COLOR_BGR2YUV_I420), np.uint8)
     rows, columns = even.shape[:2]
     y = i420[:rows]
     u, v = i420[rows:].reshape(2, rows // 2, columns // 2)

@@ -38,7 +38,7 @@ class OpenVinoRuntime:
             compiled = core.compile_model(network, "CPU", self._settings(precision, threads))
         except RuntimeError as error:
             raise RuntimeFailure(f"OpenVINO cannot load {model}: {str(error).strip().splitlines()[-1]}") from error
-        self.precision = "int8" if quantised else precision
+        self.precision: str = "int8" if quantised else precision
         y = np.zeros((1, 1, height, width), np.uint8)
         uv = np.zeros((1, 2, height // 2, width // 2), np.uint8)
         self.y, self.uv = y[0, 0], uv[0]

@@ -53,9 +53,9 @@ def test_they_agree_on_real_pictures(shared: Path) -> None:
             for number, picture in enumerate(box.decode(video=0)):
                 if number % 10 == 0:
                     frames.append(Frame.from_video_frame(to_i420(picture), number, 0))
-                if number >= 40:
+                if number >= 60:
                     break
-    assert len(frames) == 20
+    assert len(frames) >= 20
     assert_agree(frames)
 
 
