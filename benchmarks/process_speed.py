@@ -19,6 +19,7 @@ import av
 import typer
 
 from benchmarks.report import write_result
+from engines.offline import Options
 
 HERE = Path(__file__).parent
 
@@ -47,6 +48,7 @@ def command(
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of the three by turns.")] = 3,
 ) -> None:
     frames = count_frames(clip)
+    settings = Options()  # both encode with what `fancam process` takes
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
         commands = {
@@ -60,7 +62,14 @@ def command(
                 f"{out}/f",
                 "--no-fancams",
             ],
-            "mediapipe": [f"{peers}/bin/python", str(HERE / "peers/mediapipe_blur.py"), str(clip), f"{out}/m.mp4"],
+            "mediapipe": [
+                f"{peers}/bin/python",
+                str(HERE / "peers/mediapipe_blur.py"),
+                str(clip),
+                f"{out}/m.mp4",
+                settings.x264_preset,
+                str(settings.crf),
+            ],
             "deface": [f"{peers}/bin/deface", str(clip), "--output", f"{out}/d.mp4"],
         }
         runs: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
