@@ -16,6 +16,8 @@ def command(
 ) -> None:
     if int8 != (calibrate is not None):
         raise typer.BadParameter("--int8 and --calibrate go together", param_hint="--int8")
+    if not out.parent.is_dir():
+        raise Failure(f"cannot write {out}: there is no folder {out.parent}; make it first")
     try:
         from engines.train import data, export
     except ModuleNotFoundError as error:

@@ -37,6 +37,7 @@ def _small_plan(make):
         (["train", "faces", "--data", "nowhere", "--out", "y", "--steps", "1"], 1, "nowhere"),
         (["export", "nothing.pt", "--out", "y.onnx"], 1, "nothing.pt"),
         (["export", "nothing.pt", "--out", "y.onnx", "--int8"], 2, "--calibrate"),
+        (["export", "nothing.pt", "--out", "nowhere/y.onnx"], 1, "nowhere"),
     ],
 )
 def test_bad_input(words, code, part, tmp_path, monkeypatch, capsys):
