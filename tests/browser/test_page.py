@@ -40,7 +40,6 @@ def demo(server: Server, scene: SceneFiles) -> Iterator[None]:
     with publishing(scene.video, f"{server.url}/whip/demo"):
         wait_for_streams(server, "demo")
         yield
-    wait_for_streams(server)
 
 
 def wait_for_streams(server: Server, *names: str) -> None:
