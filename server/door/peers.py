@@ -84,7 +84,7 @@ class Peer:
 
     async def close(self) -> None:
         """End it; `on_closed` has been called when this returns."""
-        await self.pc.close()
+        await rtp.close(self.pc)
         self._closed()
 
     async def _describe(self, offer: Offer) -> None:
@@ -92,7 +92,7 @@ class Peer:
         try:
             await self.pc.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
         except Exception as error:  # aiortc raises nearly anything at what it cannot parse
-            await self.pc.close()
+            await rtp.close(self.pc)
             raise OfferError(
                 400, f"the offer cannot be understood: {str(error)[:200] or type(error).__name__}"
             ) from error
@@ -106,7 +106,7 @@ class Peer:
         if rtp.closed(self.pc):
             self._closed()
             if self.pc.connectionState == "failed":
-                self._spawn(self.pc.close())
+                self._spawn(rtp.close(self.pc))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run something to its end in the background; closing does not cancel it, since it may be the closing."""
@@ -406,9 +406,13 @@ async def _finish(peer: Peer) -> None:
     """Answer, or close what cannot be answered."""
     wanted = [transceiver for transceiver in peer.pc.getTransceivers() if transceiver.kind == "video"]
     if any(not transceiver._codecs for transceiver in wanted):
-        await peer.pc.close()
+        await rtp.close(peer.pc)
         raise OfferError(422, "no video codec in common")
-    await peer._answer()
+    try:
+        await peer._answer()
+    except Exception as error:  # aiortc raises nearly anything at a description that fits nowhere
+        await rtp.close(peer.pc)
+        raise OfferError(400, f"the offer cannot be answered: {str(error)[:200] or type(error).__name__}") from error
 
 
 def _capabilities(kind: str, names: Sequence[str]) -> list[Any]:

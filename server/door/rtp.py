@@ -307,3 +307,15 @@ class _VideoExtensions(HeaderExtensionsMap):
 
 def closed(peer: RTCPeerConnection) -> bool:
     return peer.connectionState in ("failed", "closed")
+
+
+async def close(pc: RTCPeerConnection) -> None:
+    """Close a connection, and what aiortc leaves open when it was described only in part, where its own closing raises."""
+    try:
+        await pc.close()
+    except AttributeError:
+        transports = {transceiver.receiver.transport for transceiver in pc.getTransceivers()}
+        for transport in transports | ({pc.sctp.transport} if pc.sctp else set()):
+            if transport is not None:
+                await transport.stop()
+                await transport.transport.stop()

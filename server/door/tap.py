@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from engines.bitstream import is_key, starts_frame
+from engines.bitstream import has_headers, is_key, starts_frame
 
 MS: Final = 1_000_000
 FIRST_REPEAT_NS: Final = 40 * MS
@@ -88,6 +88,8 @@ class Tap:
         self._last_ns = 0
         self._pli_ns = -PLI_INTERVAL_NS
         self._needs_key = True
+        self._joined = True
+        """Whether the frame at `_next` may have begun before it."""
         self._spoilt: int | None = None
         """RTP timestamp of a frame that was given up in its middle."""
         self.lost_frames = 0
@@ -153,11 +155,12 @@ class Tap:
         self._next = end
         first = packets[0]
         rtp_time = self._time(first.timestamp)
-        if not first.starts or first.timestamp == self._spoilt:
+        joined, self._joined = self._joined, False
+        data = b"".join(packet.data for packet in packets)
+        if not first.starts or first.timestamp == self._spoilt or (joined and not has_headers(self._codec, data)):
             self._lose(now_ns, outcome)
             return
         self._spoilt = None
-        data = b"".join(packet.data for packet in packets)
         if not data:
             return
         if len(data) > MAX_UNIT_BYTES:
@@ -191,7 +194,8 @@ class Tap:
         end = hole + 1
         while (packet := self._packets.get(end)) is not None and not packet.marker:
             end += 1
-        around = self._packets.get(end) or self._packets.get(end - 1)
+        # Where nothing has come after the hole, it belongs to the frame that has begun before it.
+        around = self._packets.get(end) or self._packets.get(end - 1) or self._packets.get(hole - 1)
         self._spoilt = around.timestamp if around is not None else self._spoilt
         if packet is not None:
             end += 1
@@ -208,7 +212,7 @@ class Tap:
         self._missing.clear()
         self._next = self._reached = number
         self._highest = number - 1
-        self._needs_key = outcome.gap = True
+        self._needs_key = outcome.gap = self._joined = True
         self.lost_frames += 1
 
     def _lose(self, now_ns: int, outcome: Outcome) -> None:

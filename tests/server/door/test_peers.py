@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import random
@@ -16,6 +17,8 @@ from typing import Any
 
 import pytest
 from aiortc.rtp import RtpPacket
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from server.door import peers
 from server.door.peers import AudioBroadcast, Broadcast, OfferError, Publisher, Viewer
@@ -379,3 +382,27 @@ def test_a_viewer_picks_among_the_codecs_it_offers() -> None:
         await taker.pc.close()
 
     asyncio.run(run())
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_any_spoilt_offer_is_answered_or_refused_with_a_status(data: st.DataObject) -> None:
+    lines = video_offer().split("\r\n")
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(1, len(lines) - 1))
+        how = data.draw(st.sampled_from(["drop", "cut", "twice", "spoil", "swap"]))
+        if how == "drop":
+            del lines[at]
+        elif how == "cut":
+            lines[at] = lines[at][: data.draw(st.integers(0, len(lines[at])))]
+        elif how == "twice":
+            lines.insert(at, lines[at])
+        elif how == "spoil":
+            lines[at] = re.sub(r"\d+", data.draw(st.sampled_from(["", "-1", "99999999999", "x"])), lines[at])
+        else:
+            other = data.draw(st.integers(1, len(lines) - 1))
+            lines[at], lines[other] = lines[other], lines[at]
+    before = sockets()
+    with contextlib.suppress(OfferError):
+        assert asyncio.run(answered("\r\n".join(lines))).startswith("v=0")
+    assert sockets() <= before

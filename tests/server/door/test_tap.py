@@ -280,25 +280,25 @@ def test_after_a_refused_key_frame_only_another_passes() -> None:
 
 
 @st.composite
-def networks(draw: st.DrawFn) -> tuple[str, int, list[tuple[bool, int]], list[list[int]]]:
-    """Codec, first number, frames (key, bytes), and for each packet the delays in ms of its copies; one slice a frame."""
-    frames = draw(st.lists(st.tuples(st.booleans(), st.integers(1, 3000)), min_size=1, max_size=15))
+def networks(draw: st.DrawFn) -> tuple[str, int, list[tuple[bool, int, int]], list[list[int]]]:
+    """Codec, first number, frames (key, bytes, slices), and for each packet the delays in ms of its copies."""
+    frames = draw(st.lists(st.tuples(st.booleans(), st.integers(1, 3000), st.integers(1, 3)), min_size=1, max_size=15))
     delay = st.one_of(st.just(1), st.integers(0, 40), st.integers(0, 600))
     copies = draw(st.lists(st.lists(delay, max_size=2), min_size=10, max_size=60))
-    return draw(st.sampled_from(CODECS)), draw(st.sampled_from([0, 0xFFF8])), [(True, 100), *frames], copies
+    return draw(st.sampled_from(CODECS)), draw(st.sampled_from([0, 0xFFF8])), [(True, 100, 1), *frames], copies
 
 
 @settings(max_examples=300, deadline=None)
 @given(networks())
 def test_whatever_the_network_does_what_comes_out_is_whole_in_order_and_decodable(
-    network: tuple[str, int, list[tuple[bool, int]], list[list[int]]],
+    network: tuple[str, int, list[tuple[bool, int, int]], list[list[int]]],
 ) -> None:
     codec, sequence, frames, copies = network
     sender, receiver = Sender(codec, sequence), Receiver(codec)
     arrivals: list[tuple[int, int, Sent]] = []
-    for number, (key, size) in enumerate(frames):
-        for sent in sender.frame(key, size):
-            delays = copies[sent.sequence % len(copies)] if number else [0]
+    for number, (key, size, parts) in enumerate(frames):
+        for sent in sender.frame(key, size, parts):
+            delays = copies[sent.sequence % len(copies)]
             arrivals += [(33 * number + delay, len(arrivals), sent) for delay in delays]
     now_ms = 0
     for at_ms, _, sent in sorted(arrivals, key=lambda arrival: arrival[:2]):
