@@ -43,6 +43,11 @@ def is_key(codec: str, data: bytes) -> bool:
     return False
 
 
+def has_headers(codec: str, data: bytes) -> bool:
+    """Whether an access unit that begins a stream can be whole: VP8's first packet says so itself, H.264 needs its SPS."""
+    return codec == "vp8" or any(kind == SPS for kind, _ in nal_units(data))
+
+
 def picture_size(codec: str, data: bytes) -> tuple[int, int] | None:
     """Width and height that a frame's header states, the largest when there are several; None when it carries none.
 

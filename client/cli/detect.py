@@ -42,7 +42,10 @@ def command(
     except RuntimeFailure as error:
         raise Failure(str(error)) from error
     aside = out.with_name(f".{out.name}.part") if out else None
-    target = aside.open("w") if aside else sys.stdout
+    try:
+        target = aside.open("w") if aside else sys.stdout
+    except OSError as error:
+        raise Failure(f"{out} cannot be written: {error.strerror}") from error
     unread = 0
     try:
         with progress("detecting", "pictures") as update:
@@ -111,7 +114,10 @@ def read(path: Path) -> tuple[Any, int, int]:
     size = _size(data)
     if size is not None and size[0] * size[1] > MAX_PIXELS:
         raise Unreadable(f"{path}: {size[0]}x{size[1]} px is more than {MAX_PIXELS // 1_000_000} megapixels")
-    picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    try:
+        picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    except cv2.error as error:
+        raise Unreadable(f"{path}: not a picture that can be read ({error.err})") from error
     if picture is None:
         raise Unreadable(f"{path}: not a picture that can be read")
     height, width = picture.shape[:2]

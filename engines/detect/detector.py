@@ -76,11 +76,13 @@ class Detector:
         self._runtime(Letterbox.fit(width, height, self.long_side)).run()
 
     def describe(self) -> dict[str, Any]:
-        """What runs where, for `fancam doctor`, summaries and metrics."""
+        """What runs where, for `fancam doctor`, summaries and metrics; the precision is what was asked for until a network
+        is compiled, then what it computes in."""
+        compiled = next(iter(self._runtimes.values()), None)
         return {
             "model": self.model.name,
             "runtime": self.kind,
-            "precision": self.precision,
+            "precision": compiled.precision if compiled is not None else self.precision,
             "long_side_px": self.long_side,
             "threads": self.threads,
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Final, Literal, Protocol
@@ -10,6 +11,9 @@ from typing import Final, Literal, Protocol
 from engines.frame import F32, U8
 
 logger = logging.getLogger(__name__)
+
+# OpenVINO's package tells its makers of each import, over the network, where this module is found; without it, it does not.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 RuntimeKind = Literal["openvino", "onnxruntime"]
 KINDS: Final[tuple[RuntimeKind, ...]] = ("openvino", "onnxruntime")
@@ -84,6 +88,11 @@ def best_precision(kind: RuntimeKind) -> Precision:
 
         return best()
     return "int8" if has_int8_instructions() else "f32"
+
+
+def is_quantised(model: Path) -> bool:
+    """Whether an ONNX file computes in int8 itself: it names the operator that turns floats into integers."""
+    return b"QuantizeLinear" in model.read_bytes()
 
 
 @cache

@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime as ort
 
 from engines.frame import F32
-from engines.runtimes import Precision, RuntimeFailure, RuntimeKind
+from engines.runtimes import Precision, RuntimeFailure, RuntimeKind, is_quantised
 
 
 class OnnxRuntime:
@@ -26,7 +26,7 @@ class OnnxRuntime:
         except Exception as error:  # its exceptions share no narrower base
             raise RuntimeFailure(f"ONNX Runtime cannot load {model}: {str(error).splitlines()[0]}") from error
         # There is no bf16 path here: an f32 model computes in f32, whatever was asked for.
-        self.precision = "int8" if precision == "int8" else "f32"
+        self.precision = "int8" if is_quantised(model) else "f32"
         y = np.zeros((1, 1, height, width), np.uint8)
         uv = np.zeros((1, 2, height // 2, width // 2), np.uint8)
         self.y, self.uv = y[0, 0], uv[0]

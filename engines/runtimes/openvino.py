@@ -9,7 +9,7 @@ import numpy as np
 import openvino as ov
 
 from engines.frame import F32
-from engines.runtimes import Precision, RuntimeFailure, RuntimeKind, has_int8_instructions
+from engines.runtimes import Precision, RuntimeFailure, RuntimeKind, has_int8_instructions, is_quantised
 
 
 @cache
@@ -33,12 +33,11 @@ class OpenVinoRuntime:
         core = _core()
         try:
             network = core.read_model(model)
-            quantised = any(node.get_type_name() == "FakeQuantize" for node in network.get_ops())
             network.reshape({"y": [1, 1, height, width], "uv": [1, 2, height // 2, width // 2]})
             compiled = core.compile_model(network, "CPU", self._settings(precision, threads))
         except RuntimeError as error:
             raise RuntimeFailure(f"OpenVINO cannot load {model}: {str(error).strip().splitlines()[-1]}") from error
-        self.precision: str = "int8" if quantised else precision
+        self.precision: str = "int8" if is_quantised(model) else precision
         y = np.zeros((1, 1, height, width), np.uint8)
         uv = np.zeros((1, 2, height // 2, width // 2), np.uint8)
         self.y, self.uv = y[0, 0], uv[0]
