@@ -55,6 +55,8 @@ def smaller(png: bytes) -> bytes:
     packed, step = png, 4
     while len(packed) > MOST_BYTES and step <= 32:
         pixels = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
-        packed = cv2.imencode(".png", pixels // step * step + step // 2, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes()
+        assert pixels is not None
+        coarse = (pixels // step * step + step // 2).astype(np.uint8)
+        packed = cv2.imencode(".png", coarse, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes()
         step *= 2
     return packed
