@@ -56,7 +56,7 @@ export class Ledger {
     }
     const totals = frames.map((frame) => Object.entries(frame).reduce((sum, [name, ms]) => (name === "arrived" ? sum : sum + ms), 0));
     this.total.textContent = frames.length
-      ? `arrival to sent: ${quantile(totals, 0.5).toFixed(1)} ms half the time, ${quantile(totals, 0.95).toFixed(1)} ms at p95`
+      ? `from arrival until sent: half within ${quantile(totals, 0.5).toFixed(1)} ms, 95 % within ${quantile(totals, 0.95).toFixed(1)} ms`
       : "";
   }
 }

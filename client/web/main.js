@@ -38,7 +38,7 @@ function showStreams() {
   select.replaceChildren(...names.map((name) => new Option(name, name, false, name === chosen)));
   select.disabled = names.length < 2;
   const stream = streams.find((one) => one.name === chosen);
-  showState(stream ? stream.state : "nobody publishes");
+  showState(stream?.panic ? "covered" : (stream?.state ?? "nobody publishes"));
   at("panic").disabled = !stream;
   const panic = Boolean(stream?.panic);
   at("panic").classList.toggle("on", panic);
