@@ -6,8 +6,8 @@ from functools import cache
 from typing import Final
 
 import numpy as np
-from engines.detect.detector import Detector
 
+from engines.detect.detector import Detector
 from engines.frame import Frame
 from engines.scene.looks import random_look
 from engines.scene.motion import Motion, Path
