@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import Any, Final
 
 import av
 import numpy as np
@@ -16,6 +16,8 @@ from engines.frame import RTP_CLOCK_HZ, U8, Frame, Picture
 
 FORMATS: Final = "mov,matroska,webm,mpegts,mpeg,avi,flv,gif,h264,hevc,ivf,ogg,asf,mxf,apng,image2,yuv4mpegpipe"
 """Containers that hold their own pictures: lists and scripts, which open other files, are not among them."""
+LENIENT: Final[dict[str, Any]] = {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
+"""Tags that are not UTF-8 are no reason to refuse a video; from PyAV 19 on they never are."""
 MAX_SIDE_PX: Final = 8192
 USUAL_FPS: Final = Fraction(30)
 
@@ -44,7 +46,7 @@ class VideoFile:
             self._container = av.open(
                 str(path),
                 options={"protocol_whitelist": "file", "format_whitelist": FORMATS},
-                metadata_errors="ignore",
+                **LENIENT,
             )
         except (av.FFmpegError, ValueError) as error:
             raise FileError(f"{path}: not a video that can be read ({_reason(error)})") from error
