@@ -15,6 +15,8 @@ let chosen = null;
 let large = [];
 const fancams = new Map();
 let camera = null;
+/** One's own stream after "Stop camera": left at once, though the server lists it until its viewers have gone. */
+let stopped = null;
 
 function choose(name) {
   if (name === chosen) return;
@@ -33,7 +35,8 @@ function choose(name) {
 
 function showStreams() {
   const select = at("streams");
-  const names = streams.map((stream) => stream.name);
+  if (!streams.some((stream) => stream.name === stopped)) stopped = null;
+  const names = streams.map((stream) => stream.name).filter((name) => name !== stopped);
   if (!names.includes(chosen)) choose(camera && names.includes(camera.stream) ? camera.stream : (names[0] ?? null));
   select.replaceChildren(...names.map((name) => new Option(name, name, false, name === chosen)));
   select.disabled = names.length < 2;
@@ -97,8 +100,10 @@ async function toggleCamera() {
   const button = at("camera");
   if (camera) {
     camera.stop();
+    stopped = camera.stream;
     camera = null;
     button.textContent = "Use my camera";
+    showStreams();
     return;
   }
   button.disabled = true;
