@@ -75,6 +75,11 @@ class Broadcast:
             max(FLOOR_BIT_S, min((rate for rate in said if rate >= FLOOR_BIT_S), default=FLOOR_BIT_S)) if said else None
         )
 
+    def drop_queued(self) -> None:
+        """Nothing that still waits for a viewer is sent, and nothing else before a key frame."""
+        for viewer in self._viewers:
+            viewer.drop_queued()
+
     def attach(self) -> FeedTrack:
         track = FeedTrack(self)
         self._viewers.add(track)
@@ -108,14 +113,19 @@ class FeedTrack(MediaStreamTrack):
             self.dropped += 1
             return
         if len(self._queue) >= MAX_QUEUED or (thin and self._credit_bytes <= 0):
-            self.dropped += 1 + len(self._queue)
-            self._queue.clear()
-            self._needs_key, self._thinned_ns = True, now_ns
+            self.dropped += 1
+            self.drop_queued()
+            self._thinned_ns = now_ns
             return
         self._credit_bytes -= item.size
         self._needs_key = False
         self._queue.append(item)
         self._filled.set()
+
+    def drop_queued(self) -> None:
+        self.dropped += len(self._queue)
+        self._queue.clear()
+        self._needs_key = True
 
     def wants_key(self, now_ns: int) -> bool:
         """A viewer that is below the floor asks only now and then: key frames cost everyone."""

@@ -198,6 +198,8 @@ class Hub:
             self._orders.change_policy(stream, change)
         now_ns = self._clock_ns()
         for feed in stream.feeds.values():
+            if stream.panic:
+                feed.broadcast.drop_queued()
             if stream.panic and feed.relay:
                 feed.cut()
         self._show_slates(stream, now_ns)

@@ -60,6 +60,9 @@ class Recorder:
         self.rate: int | None = None
         self.on_key_needed: Any = None
 
+    def drop_queued(self) -> None:
+        """Nothing ever waits here."""
+
     def push(self, unit: AccessUnit) -> None:
         self.units.append(unit)
 

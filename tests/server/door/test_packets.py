@@ -242,3 +242,14 @@ def test_sound_is_untouched_and_the_oldest_goes_first() -> None:
         quick.stop()
 
     asyncio.run(run())
+
+
+def test_what_still_waits_for_a_viewer_can_be_taken_back(clock: Clock) -> None:
+    feed = Broadcast("h264")
+    viewer = feed.attach()
+    for number in range(5):
+        feed.push(unit(number, key=number == 0))
+    feed.drop_queued()
+    feed.push(unit(5))
+    feed.push(unit(6, key=True))
+    assert numbers(viewer) == [6]
