@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
+import os
+import re
+from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -15,47 +19,156 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from server.ice import IceServer
+
+FILE: Final = "fancam.toml"
+PREFIX: Final = "FANCAM_"
+NAME_PATTERN: Final = r"^[a-z0-9][a-z0-9_-]{0,63}$"
+"""What a stream may be called."""
+MIN_UDP_PORT: Final = 1024
+MIN_UDP_PORTS: Final = 10
+
+Words = Annotated[tuple[str, ...], NoDecode]
+
 
 class SettingsError(Exception):
     """Settings that cannot be served with; the text is one line for the user."""
 
 
-def _words(value: Any) -> Any:
-    """`a,b c` from the environment is a list of three."""
-    return value.replace(",", " ").split() if isinstance(value, str) else value
+def _key(default: Any, group: str, description: str, **more: Any) -> Any:
+    """A setting; its group heads it in `--help` and in what `--print-config` prints."""
+    return Field(default, description=description, json_schema_extra={"group": group}, **more)
 
 
 class Settings(BaseSettings):
-    """What `fancam serve` can be told. Unknown keys in fancam.toml are errors."""
+    """What `fancam serve` can be told."""
 
-    model_config = SettingsConfigDict(env_prefix="FANCAM_", toml_file="fancam.toml", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, toml_file=FILE, extra="forbid", frozen=True, hide_input_in_errors=True
+    )
 
-    host: str = "127.0.0.1"
-    port: int = Field(8080, ge=0, le=65535)
-    allow_host: Annotated[tuple[str, ...], NoDecode] = ()
-    """Names by which clients may call this server, besides localhost and the address it is bound to."""
-    token: Annotated[tuple[str, ...], NoDecode] = ()
-    """`SECRET` (every scope) or `scope[,scope…]:SECRET`."""
-    tokens_file: Path | None = None
-    """One token a line, in the form of `token`; lines beginning with # are comments."""
-    max_streams: int = Field(8, ge=1, le=64)
-    max_viewers: int = Field(64, ge=1, le=1024)
-    max_feeds: int = Field(8, ge=1, le=64)
-    """Feeds encoded at a time; one feed in two codecs counts twice."""
-    model: Path | None = None
-    """A face model as ONNX instead of the built-in one."""
-    keep_audio: bool = False
-    """The redacted feed keeps the source's sound. A voice identifies: off unless it is asked for."""
+    host: str = _key("127.0.0.1", "Address", "Address to listen on.")
+    port: int = _key(8080, "Address", "Port to listen on; 0 takes a free one.", ge=0, le=65535)
+    tls_cert: Path | None = _key(None, "Address", "Serve HTTPS with this certificate (PEM, with its chain).")
+    tls_key: Path | None = _key(None, "Address", "The certificate's private key (PEM).")
+
+    token: Words = _key(
+        (),
+        "Access",
+        "SECRET (may do everything) or scope[,scope]:SECRET. "
+        "Scopes: publish, view-redacted, view-fancam, view-raw (the overlay too), admin.",
+        repr=False,
+    )
+    tokens_file: Path | None = _key(None, "Access", "A file with one such token a line; # begins a comment line.")
+    allow_host: Words = _key(
+        (), "Access", "Another name that clients may call this server by, besides localhost and its address."
+    )
+
+    input: Words = _key(
+        (),
+        "Inputs",
+        "Publish SOURCE as the stream NAME: a file, an rtsp(s), rtmp(s) or http(s) address, or a webcam's number.",
+        repr=False,
+    )
+    loop: bool = _key(False, "Inputs", "Begin inputs that are files anew at their end.")
+    allow_private: bool = _key(False, "Inputs", "Inputs that are added over HTTP may have private addresses.")
+
+    model: Path | None = _key(None, "Streams", "A face model (ONNX) instead of the built-in one.")
+    keep_audio: bool = _key(False, "Streams", "Keep the sound in the redacted feed; a voice identifies.")
+    max_streams: int = _key(8, "Streams", "Publishers at a time.", ge=1, le=64)
+    max_viewers: int = _key(64, "Streams", "Viewers at a time.", ge=1, le=1024)
+    max_feeds: int = _key(8, "Streams", "Feeds encoded at a time; one feed in two codecs counts twice.", ge=1, le=64)
+
+    udp_ports: str | None = _key(
+        None, "Network", f"Send and receive media on UDP ports A to B only, {MIN_UDP_PORTS} of them or more."
+    )
+    advertise: str | None = _key(
+        None, "Network", "Tell clients to send media to this IP address, where a router maps it to this machine."
+    )
+    ice_server: Words = _key(
+        (),
+        "Network",
+        "stun:HOST[:PORT] or turn:USER:PASSWORD@HOST[:PORT][?transport=tcp], told to clients.",
+        repr=False,
+    )
+
+    log_json: bool = _key(False, "Logs", "Log one JSON object a line.")
+    verbose: bool = _key(False, "Logs", "Log each request too.")
 
     @field_validator("allow_host", mode="before")
     @classmethod
     def _split_hosts(cls, value: Any) -> Any:
-        return _words(value)
+        return value.replace(",", " ").split() if isinstance(value, str) else value
 
-    @field_validator("token", mode="before")
+    @field_validator("token", "input", "ice_server", mode="before")
     @classmethod
-    def _split_tokens(cls, value: Any) -> Any:
+    def _split_words(cls, value: Any) -> Any:
         return value.split() if isinstance(value, str) else value
+
+    @field_validator("tls_cert", "tls_key", "tokens_file", "model", "udp_ports", "advertise", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: Any) -> Any:
+        return None if value == "" else value
+
+    @field_validator("tls_cert", "tls_key")
+    @classmethod
+    def _is_file(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_file():
+            raise ValueError(f"no file {value}")
+        return value
+
+    @field_validator("input")
+    @classmethod
+    def _are_inputs(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        names = set()
+        for text in value:
+            name, equals, source = text.partition("=")
+            if not equals or not source:
+                raise ValueError("an input is NAME=SOURCE, such as lobby=rtsp://camera.local/1")
+            if not re.fullmatch(NAME_PATTERN, name):
+                raise ValueError(f"{name!r} is no name: lower-case letters, digits, - and _, at most 64")
+            if name in names:
+                raise ValueError(f"two inputs are called {name!r}")
+            names.add(name)
+        return value
+
+    @field_validator("udp_ports")
+    @classmethod
+    def _are_ports(cls, value: str | None) -> str | None:
+        if value is not None:
+            match = re.fullmatch(r"([0-9]{1,5})-([0-9]{1,5})", value)
+            if match is None:
+                raise ValueError("a range of ports is A-B, such as 50000-50099")
+            first, last = map(int, match.groups())
+            if not MIN_UDP_PORT <= first <= last <= 65535 or last - first + 1 < MIN_UDP_PORTS:
+                raise ValueError(f"at least {MIN_UDP_PORTS} ports within {MIN_UDP_PORT}-65535 are needed")
+        return value
+
+    @field_validator("advertise")
+    @classmethod
+    def _is_address(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        try:
+            address = ipaddress.ip_address(value)
+        except ValueError:
+            raise ValueError("an IP address is needed, such as 203.0.113.7") from None
+        if address.is_unspecified or address.is_multicast:
+            raise ValueError(f"clients cannot send to {address}: name the address that they reach this machine by")
+        return str(address)
+
+    @field_validator("ice_server")
+    @classmethod
+    def _are_ice_servers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            IceServer.parse(text)
+        return value
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Settings:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key go together: give both or neither")
+        return self
 
     @property
     def is_loopback(self) -> bool:
@@ -66,6 +179,18 @@ class Settings(BaseSettings):
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return False
+
+    @property
+    def udp_port_range(self) -> range | None:
+        """The UDP ports that media may use; None: any that is free."""
+        if self.udp_ports is None:
+            return None
+        first, last = map(int, self.udp_ports.split("-"))
+        return range(first, last + 1)
+
+    @property
+    def ice_servers(self) -> list[IceServer]:
+        return [IceServer.parse(text) for text in self.ice_server]
 
     @classmethod
     def settings_customise_sources(
@@ -79,18 +204,48 @@ class Settings(BaseSettings):
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
 
+def group_of(key: str) -> str:
+    extra = Settings.model_fields[key].json_schema_extra
+    assert isinstance(extra, dict)
+    return str(extra["group"])
+
+
 def load_settings(**flags: Any) -> Settings:
     """Settings from flags (None and empty ones are not given), the environment and fancam.toml, in this order.
 
     Raises:
-        SettingsError: a value that is not possible, an unknown key, or a file that cannot be read.
+        SettingsError: a value that is not possible, an unknown key or FANCAM_* variable, or a file that cannot be read.
     """
     given = {name: value for name, value in flags.items() if value is not None and value != ()}
+    variables = {PREFIX + name.upper(): name for name in Settings.model_fields}
+    for variable in os.environ:
+        if variable.upper().startswith(PREFIX) and variable.upper() not in variables:
+            raise SettingsError(f"no variable {variable}{_nearest(variable.upper(), variables)}")
     try:
         return Settings(**given)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise SettingsError(f"setting {where!r}: {first['msg']}") from error
-    except ValueError as error:  # a fancam.toml that is no TOML
-        raise SettingsError(f"fancam.toml: {error}") from error
+        raise SettingsError(_one_line(error, given)) from error
+    except (ValueError, OSError) as error:  # a fancam.toml that is no TOML, or that may not be read
+        raise SettingsError(f"{FILE}: {error}") from error
+
+
+def _one_line(error: ValidationError, given: Collection[str]) -> str:
+    """The first of the errors: where the value came from, and what is wrong with it."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    text = first["msg"].removeprefix("Value error, ")
+    if not first["loc"]:
+        return text
+    key = str(first["loc"][0])
+    if first["type"] == "extra_forbidden":
+        return f"{FILE}: no setting {key!r}{_nearest(key, Settings.model_fields)}"
+    variables = {variable.upper(): variable for variable in os.environ}
+    if key in given:
+        return f"--{key.replace('_', '-')}: {text}"
+    if variable := variables.get(PREFIX + key.upper()):
+        return f"{variable}: {text}"
+    return f"{FILE}: {key}: {text}"
+
+
+def _nearest(word: str, known: Collection[str]) -> str:
+    near = difflib.get_close_matches(word, known, n=1)
+    return f": did you mean {near[0]}?" if near else ": `fancam serve --print-config` lists them all"

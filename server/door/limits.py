@@ -9,12 +9,13 @@ from typing import Annotated, Final
 
 from fastapi import HTTPException, Path, Request
 
+from server.settings import NAME_PATTERN
+
 MAX_SDP_BYTES: Final = 64 << 10
 MAX_FRAGMENT_BYTES: Final = 8 << 10
 MAX_JSON_BYTES: Final = 64 << 10
 BODY_TIMEOUT_S: Final = 10
 
-NAME_PATTERN: Final = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 FEED_PATTERN: Final = re.compile(r"redacted|overlay|raw|fancam/[0-9]{1,9}")
 
 StreamName = Annotated[str, Path(pattern=NAME_PATTERN, description="lower-case letters, digits, - and _, at most 64")]

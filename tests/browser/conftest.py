@@ -45,8 +45,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> SceneFiles:
 def chromium_path() -> str:
     where = chromium()
     if where is None:
-        if os.environ.get("FANCAM_TESTS_NEED_BROWSER") == "1":
-            pytest.fail("no Chromium is installed, and FANCAM_TESTS_NEED_BROWSER=1 asks for one")
+        if os.environ.get("TESTS_NEED_BROWSER") == "1":
+            pytest.fail("no Chromium is installed, and TESTS_NEED_BROWSER=1 asks for one")
         pytest.skip("no Chromium is installed")
     return where
 
