@@ -6,7 +6,7 @@ import difflib
 import ipaddress
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -55,7 +55,7 @@ class Settings(BaseSettings):
     token: Words = _key(
         (),
         "Access",
-        "SECRET (may do everything) or scope[,scope]:SECRET. "
+        "What callers must show: SECRET (may do everything) or scope[,scope]:SECRET. "
         "Scopes: publish, view-redacted, view-fancam, view-raw (the overlay too), admin.",
         repr=False,
     )
@@ -71,7 +71,7 @@ class Settings(BaseSettings):
         repr=False,
     )
     loop: bool = _key(False, "Inputs", "Begin inputs that are files anew at their end.")
-    allow_private: bool = _key(False, "Inputs", "Inputs that are added over HTTP may have private addresses.")
+    allow_private: bool = _key(False, "Inputs", "Inputs that are added over HTTP may name private addresses too.")
 
     model: Path | None = _key(None, "Streams", "A face model (ONNX) instead of the built-in one.")
     keep_audio: bool = _key(False, "Streams", "Keep the sound in the redacted feed; a voice identifies.")
@@ -217,10 +217,10 @@ def load_settings(**flags: Any) -> Settings:
         SettingsError: a value that is not possible, an unknown key or FANCAM_* variable, or a file that cannot be read.
     """
     given = {name: value for name, value in flags.items() if value is not None and value != ()}
-    variables = {PREFIX + name.upper(): name for name in Settings.model_fields}
     for variable in os.environ:
-        if variable.upper().startswith(PREFIX) and variable.upper() not in variables:
-            raise SettingsError(f"no variable {variable}{_nearest(variable.upper(), variables)}")
+        key = variable.upper().removeprefix(PREFIX).lower()
+        if variable.upper().startswith(PREFIX) and key not in Settings.model_fields:
+            raise SettingsError(f"{variable}: no such setting; {_nearest(key, lambda key: PREFIX + key.upper())}")
     try:
         return Settings(**given)
     except ValidationError as error:
@@ -237,7 +237,7 @@ def _one_line(error: ValidationError, given: Collection[str]) -> str:
         return text
     key = str(first["loc"][0])
     if first["type"] == "extra_forbidden":
-        return f"{FILE}: no setting {key!r}{_nearest(key, Settings.model_fields)}"
+        return f"{FILE}: {key}: no such setting; {_nearest(key, str)}"
     variables = {variable.upper(): variable for variable in os.environ}
     if key in given:
         return f"--{key.replace('_', '-')}: {text}"
@@ -246,6 +246,6 @@ def _one_line(error: ValidationError, given: Collection[str]) -> str:
     return f"{FILE}: {key}: {text}"
 
 
-def _nearest(word: str, known: Collection[str]) -> str:
-    near = difflib.get_close_matches(word, known, n=1)
-    return f": did you mean {near[0]}?" if near else ": `fancam serve --print-config` lists them all"
+def _nearest(word: str, spell: Callable[[str], str]) -> str:
+    near = difflib.get_close_matches(word, Settings.model_fields, n=1)
+    return f"did you mean {spell(near[0])}?" if near else "`fancam serve --help` lists them all"

@@ -49,7 +49,8 @@ def run_verb(verb: str, arguments: list[str]) -> None:
     module = importlib.import_module(f"client.cli.{verb}")
     verb_app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     context = {"help_option_names": ["-h", "--help"]} | getattr(module, "CONTEXT", {})
-    verb_app.command(help=VERBS[verb], context_settings=context)(module.command)
+    kind = getattr(module, "COMMAND", None)
+    verb_app.command(help=VERBS[verb], cls=kind, context_settings=context)(module.command)
     verb_app(arguments, prog_name=f"fancam {verb}")
 
 

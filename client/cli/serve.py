@@ -7,50 +7,67 @@ from typing import Annotated, Any
 
 import typer
 
-from server.settings import Settings, group_of
+from client.cli.grouped import GroupedCommand
+from server.config import config_text
+from server.settings import Settings, SettingsError, group_of, load_settings
+
+COMMAND = GroupedCommand
+PRINT_CONFIG_HELP = (
+    "Print a fancam.toml that explains every setting and holds those in force: "
+    "from flags, else variables such as FANCAM_PORT, else the fancam.toml here."
+)
 
 
-def _flag(key: str, *names: str, metavar: str | None = None) -> Any:
-    """The option of a setting, described as the setting is."""
+def _flag(key: str, metavar: str | None = None, short: str | None = None) -> Any:
+    """The option of a setting, described as the setting is; without metavar it is a switch."""
     field = Settings.model_fields[key]
-    default = f" [{field.default}]" if isinstance(field.default, int | str) and field.default is not False else ""
-    several = " May be given several times." if field.default == () else ""
-    text = f"{field.description}{default}{several}"
-    return typer.Option(*names, help=text, metavar=metavar, rich_help_panel=group_of(key))
+    names = [] if metavar else [f"--{key.replace('_', '-')}"]
+    default = f" [{field.default}]" if metavar and field.default not in (None, ()) else ""
+    text = f"{field.description}{default}{' May be repeated.' if field.default == () else ''}"
+    return typer.Option(*names, *filter(None, [short]), help=text, metavar=metavar, rich_help_panel=group_of(key))
 
 
 def command(
-    host: Annotated[str | None, _flag("host")] = None,
-    port: Annotated[int | None, _flag("port")] = None,
-    tls_cert: Annotated[Path | None, _flag("tls_cert")] = None,
-    tls_key: Annotated[Path | None, _flag("tls_key")] = None,
-    token: Annotated[list[str] | None, _flag("token")] = None,
-    tokens_file: Annotated[Path | None, _flag("tokens_file")] = None,
-    allow_host: Annotated[list[str] | None, _flag("allow_host", metavar="NAME")] = None,
-    input: Annotated[list[str] | None, _flag("input", "--input", metavar="NAME=SOURCE")] = None,
-    loop: Annotated[bool | None, _flag("loop", "--loop")] = None,
-    allow_private: Annotated[bool | None, _flag("allow_private", "--allow-private")] = None,
-    model: Annotated[Path | None, _flag("model")] = None,
-    keep_audio: Annotated[bool | None, _flag("keep_audio", "--keep-audio")] = None,
-    max_streams: Annotated[int | None, _flag("max_streams")] = None,
-    max_viewers: Annotated[int | None, _flag("max_viewers")] = None,
-    max_feeds: Annotated[int | None, _flag("max_feeds")] = None,
-    udp_ports: Annotated[str | None, _flag("udp_ports", metavar="A-B")] = None,
-    advertise: Annotated[str | None, _flag("advertise", metavar="IP")] = None,
-    ice_server: Annotated[list[str] | None, _flag("ice_server", metavar="URL")] = None,
-    log_json: Annotated[bool | None, _flag("log_json", "--log-json")] = None,
-    verbose: Annotated[bool | None, _flag("verbose", "--verbose", "-v")] = None,
+    host: Annotated[str | None, _flag("host", "ADDRESS")] = None,
+    port: Annotated[int | None, _flag("port", "PORT")] = None,
+    tls_cert: Annotated[Path | None, _flag("tls_cert", "FILE")] = None,
+    tls_key: Annotated[Path | None, _flag("tls_key", "FILE")] = None,
+    token: Annotated[list[str] | None, _flag("token", "TOKEN")] = None,
+    tokens_file: Annotated[Path | None, _flag("tokens_file", "FILE")] = None,
+    allow_host: Annotated[list[str] | None, _flag("allow_host", "NAME")] = None,
+    input: Annotated[list[str] | None, _flag("input", "NAME=SOURCE")] = None,
+    loop: Annotated[bool | None, _flag("loop")] = None,
+    allow_private: Annotated[bool | None, _flag("allow_private")] = None,
+    model: Annotated[Path | None, _flag("model", "FILE")] = None,
+    keep_audio: Annotated[bool | None, _flag("keep_audio")] = None,
+    max_streams: Annotated[int | None, _flag("max_streams", "N")] = None,
+    max_viewers: Annotated[int | None, _flag("max_viewers", "N")] = None,
+    max_feeds: Annotated[int | None, _flag("max_feeds", "N")] = None,
+    udp_ports: Annotated[str | None, _flag("udp_ports", "A-B")] = None,
+    advertise: Annotated[str | None, _flag("advertise", "IP")] = None,
+    ice_server: Annotated[list[str] | None, _flag("ice_server", "SERVER")] = None,
+    log_json: Annotated[bool | None, _flag("log_json")] = None,
+    verbose: Annotated[bool | None, _flag("verbose", short="-v")] = None,
+    print_config: Annotated[bool, typer.Option("--print-config", help=PRINT_CONFIG_HELP)] = False,
 ) -> None:
     flags = {name: tuple(value) if isinstance(value, list) else value for name, value in locals().items()}
-    from client.cli.main import Failure
-    from server.door.serve import CannotServe, serve
-    from server.settings import SettingsError, load_settings
-
+    del flags["print_config"]
     try:
         settings = load_settings(**flags)
-        serve(settings, announce=lambda text: print(text, flush=True), verbose=settings.verbose)
+        if print_config:
+            print(config_text(settings), end="")
+        else:
+            _serve(settings)
     except SettingsError as error:
         typer.echo(f"fancam serve: {error}", err=True)
         raise typer.Exit(2) from None
+
+
+def _serve(settings: Settings) -> None:
+    from client.cli.main import Failure
+    from server.door.serve import CannotServe, serve
+
+    try:
+        serve(settings, announce=lambda text: print(text, flush=True), verbose=settings.verbose)
     except CannotServe as error:
         raise Failure(str(error)) from None

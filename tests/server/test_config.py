@@ -1,0 +1,88 @@
+"""What --print-config prints, read back."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from server.config import config_text
+from server.settings import Settings, load_settings
+
+WORDS = st.lists(st.text(), max_size=3).map(tuple)
+NAMES = st.from_regex(r"[a-z0-9][a-z0-9_-]{0,9}", fullmatch=True)
+PATHS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1).map(Path)
+VALUES: dict[str, st.SearchStrategy[Any]] = {
+    "host": st.text(),
+    "port": st.integers(0, 65535),
+    "tokens_file": st.none() | PATHS,
+    "allow_host": WORDS,
+    "input": st.dictionaries(NAMES, st.text(min_size=1).filter(lambda text: "://" not in text), max_size=3).map(
+        lambda inputs: tuple(f"{name}={source}" for name, source in inputs.items())
+    ),
+    "loop": st.booleans(),
+    "allow_private": st.booleans(),
+    "model": st.none() | PATHS,
+    "keep_audio": st.booleans(),
+    "max_streams": st.integers(1, 64),
+    "max_viewers": st.integers(1, 1024),
+    "max_feeds": st.integers(1, 64),
+    "udp_ports": st.none() | st.integers(1024, 65526).map(lambda first: f"{first}-{first + 9}"),
+    "advertise": st.none() | st.just("203.0.113.7") | st.just("2001:db8::1"),
+    "ice_server": st.lists(st.just("stun:a.example") | st.just("stun:[::1]:3478"), max_size=3).map(tuple),
+    "log_json": st.booleans(),
+    "verbose": st.booleans(),
+}
+TLS = st.booleans()
+
+
+@given(values=st.fixed_dictionaries({}, optional=VALUES), tls=TLS)
+def test_reading_what_is_printed_gives_the_same_settings(
+    values: dict[str, Any], tls: bool, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.getbasetemp()
+    if tls:
+        values |= {"tls_cert": folder / 'cert "1".pem', "tls_key": folder / 'cert "1".pem'}
+        values["tls_cert"].touch()
+    settings = Settings(**values)
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        Path("fancam.toml").write_text(config_text(settings))
+        assert load_settings() == settings
+    finally:
+        Path("fancam.toml").unlink()
+        os.chdir(before)
+
+
+def test_the_property_above_covers_every_setting_that_holds_no_secret() -> None:
+    assert set(VALUES) == set(Settings.model_fields) - {"tls_cert", "tls_key", "token"}
+
+
+def test_every_setting_is_there_with_its_meaning_and_default() -> None:
+    text = config_text(Settings(port=99))
+    assert set(tomllib.loads(text)) == set(Settings.model_fields)
+    paragraphs = {part.rpartition("\n")[2].split(" = ")[0]: part for part in text.strip().split("\n\n")}
+    for key, field in Settings.model_fields.items():
+        words = paragraphs[key].replace("\n# ", " ")
+        assert str(field.description) in words, key
+        assert "Default: " in words, key
+    assert "Default: 8080\nport = 99" in text
+
+
+def test_secrets_are_not_printed_and_their_settings_are_left_out() -> None:
+    settings = Settings(
+        token=("s3cret", "publish:s3cret"),
+        input=("a=rtsp://u:s3cret@cam/1?t=s3cret", "b=rtmp://host/live/s3cret", "c=http://host/path", "d=x.mp4"),
+        ice_server=("stun:h", "turn:u:s3cret@h:3478"),
+    )
+    text = config_text(settings)
+    assert "s3cret" not in text
+    assert {"token", "input", "ice_server"}.isdisjoint(tomllib.loads(text))
+    for shown in ("rtsp://***@cam/1?***", "rtmp://host/***", "c=http://host/path", "d=x.mp4", "turn:***:***@h:3478"):
+        assert shown in text
