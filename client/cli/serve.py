@@ -68,6 +68,6 @@ def _serve(settings: Settings) -> None:
     from server.door.serve import CannotServe, serve
 
     try:
-        serve(settings, announce=lambda text: print(text, flush=True), verbose=settings.verbose)
+        serve(settings, announce=lambda text: print(text, flush=True))
     except CannotServe as error:
         raise Failure(str(error)) from None

@@ -43,7 +43,7 @@ class Door:
             on_ready=lambda: self.hub.studio_ready(),
             on_lost=lambda: self.hub.studio_lost(),
             on_message=lambda message: self.hub.on_message(message),
-            command=studio_command,
+            command=[*studio_command, "--log-json"] if settings.log_json else studio_command,
         )
         self.hub = Hub(
             self.supervisor,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import logging
 import signal
 import socket
 import threading
@@ -13,6 +12,7 @@ from typing import Final
 
 import uvicorn
 
+from server import logs
 from server.door import rtp
 from server.door.app import create_app
 from server.door.door import Door
@@ -105,18 +105,14 @@ class Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-def serve(settings: Settings, announce: Callable[[str], None], *, verbose: bool = False) -> None:
+def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     """Serve until SIGINT or SIGTERM.
 
     Raises:
         SettingsError: settings that cannot be served with.
         CannotServe: the port is taken, or aiortc is not the one we know.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("uvicorn.access").setLevel(logging.INFO if verbose else logging.WARNING)
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-    for library in ("aiortc", "aioice"):
-        logging.getLogger(library).setLevel(logging.WARNING)
+    logs.set_up("door", as_json=settings.log_json, verbose=settings.verbose)
     try:
         door = Door(settings)
     except rtp.Changed as error:

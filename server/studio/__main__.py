@@ -17,6 +17,7 @@ from typing import Any, Final, NoReturn
 import cv2
 
 from engines.detect.detector import Detector, open_detector
+from server import logs
 from server.studio.canary import finds_known_face
 from server.studio.studio import Studio
 
@@ -56,9 +57,9 @@ def terminate(number: int, frame: FrameType | None) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m server.studio", description=__doc__)
     parser.add_argument("--fd", type=int, required=True, help="descriptor of the socket to the door")
-    parser.add_argument("--log-level", default="INFO")
+    parser.add_argument("--log-json", action="store_true", help="one JSON object a line")
     options = parser.parse_args()
-    logging.basicConfig(level=options.log_level, format="%(asctime)s studio %(levelname)s %(message)s")
+    logs.set_up("studio", as_json=options.log_json)
     signal.signal(signal.SIGTERM, terminate)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the door says when to stop
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT_BYTES, resource.getrlimit(resource.RLIMIT_AS)[1]))
