@@ -90,7 +90,8 @@ class Door:
             self.sessions.end_unconnected()
 
     def _evict(self, watcher: Watcher, reason: str) -> None:
-        logger.info("a viewer of %s %s is sent away: %s", watcher.stream.name, watcher.feed.name, reason)
+        name, feed = watcher.stream.name, watcher.feed.name
+        logger.info("%s: a viewer of %s is sent away: %s", name, feed, reason, extra={"stream": name, "feed": feed})
         if watcher.peer is not None:
             self.sessions.run(watcher.peer.close())
 

@@ -6,6 +6,7 @@ Everything here runs in the door's event loop and is told the time; the studio, 
 from __future__ import annotations
 
 import itertools
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -18,6 +19,8 @@ from server.door.peers import AccessUnit, AudioBroadcast, Broadcast, Publisher
 from server.door.streams import Refused, Source, Stream, Watcher
 from server.link import Flag, Kind, Message
 from server.metrics import Metrics, kind_of_feed
+
+logger = logging.getLogger(__name__)
 
 TAKEOVER_NS: Final = 5_000_000_000
 FEED_LINGER_NS: Final = 2_000_000_000
@@ -79,6 +82,7 @@ class Hub:
             self._drop_source(stream)
         source.peer = peer
         self._begin(stream, source, peer.codec)
+        logger.info("%s is published%s", name, " by another one" if replaced else "", extra={"stream": name})
         return replaced
 
     def stop(self, name: str, source: Source) -> None:
@@ -87,6 +91,7 @@ class Hub:
         if stream is None or stream.source is not source:
             return
         self._drop_source(stream)
+        logger.info("%s: the publisher has gone", name, extra={"stream": name})
         stream.left_ns = self._clock_ns()
         for feed in stream.feeds.values():
             feed.cut()
@@ -162,6 +167,7 @@ class Hub:
         feed.viewers += 1
         watcher = Watcher(stream, feed)
         stream.watchers.add(watcher)
+        logger.info("%s: a viewer of %s (%s)", name, feed_name, codec, extra={"stream": name, "feed": feed_name})
         self._changed()
         return watcher
 
@@ -170,6 +176,8 @@ class Hub:
         if watcher not in watcher.stream.watchers:
             return
         watcher.stream.watchers.remove(watcher)
+        name, feed_name = watcher.stream.name, watcher.feed.name
+        logger.info("%s: a viewer of %s has gone", name, feed_name, extra={"stream": name, "feed": feed_name})
         watcher.feed.viewers -= 1
         watcher.feed.idle_since_ns = self._clock_ns()
         if watcher.stream.source is None and not watcher.stream.watchers:
@@ -193,6 +201,8 @@ class Hub:
         if stream is None:
             raise Refused(404, f"no stream {name}")
         stream.policy.update(change)
+        told = ", ".join(f"{key} {value}" for key, value in change.items())
+        logger.info("%s: redaction is told %s", name, told, extra={"stream": name})
         self._policies[name] = dict(stream.policy)
         if stream.source is not None:
             self._orders.change_policy(stream, change)

@@ -99,7 +99,8 @@ class Sessions:
         now_s = time.monotonic()
         for session in list(self._sessions.values()):
             if session.peer is not None and not session.connected and now_s - session.since_s > CONNECT_TIMEOUT_S:
-                logger.info("%s of %s did not connect within %d s", session.kind, session.stream, CONNECT_TIMEOUT_S)
+                name, kind = session.stream, session.kind
+                logger.info("%s: a %s did not connect in %d s", name, kind, CONNECT_TIMEOUT_S, extra={"stream": name})
                 self.end(session)
 
     async def close(self) -> None:

@@ -238,7 +238,8 @@ class Supervisor:
         if self._may_renice:
             studio.set_niceness(0)
         self._start_due_s = max(self._start_due_s, time.monotonic() + SPARE_DELAY_S)
-        logger.info("studio %d serves: %s", studio.process.pid, studio.ready)
+        told = ", ".join(f"{name} {value}" for name, value in (studio.ready or {}).items() if name != "pid")
+        logger.info("studio %d serves: %s", studio.process.pid, told)
         self._on_ready()
 
     async def _start(self) -> None:

@@ -5,6 +5,7 @@ Cross-origin use from web pages is not offered: OPTIONS allows the page's own or
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -25,6 +26,7 @@ FRAGMENT_BODY: Final[dict[str, Any]] = {
 }
 ANSWER: Final[dict[int | str, dict[str, Any]]] = {201: {"description": "The answer.", "content": {SDP: {}}}}
 
+logger = logging.getLogger(__name__)
 router = APIRouter(tags=["WHIP"])
 
 
@@ -94,6 +96,8 @@ class counted:
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         status = error.status if isinstance(error, Refused | OfferError) else 201 if error is None else 500
         self._door.metrics.offers.labels(self._kind, str(status)).inc()
+        if isinstance(error, Refused | OfferError):  # what follows a colon may be a piece of the offer
+            logger.warning("a %s offer is refused: %s %s", self._kind, status, error.text.partition(":")[0])
         if isinstance(error, OfferError):
             raise HTTPException(error.status, error.text) from error
 
