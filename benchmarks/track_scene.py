@@ -18,6 +18,7 @@ from engines.frame import Detections, Frame, Tracks
 from engines.scene.demo import demo_scene
 from engines.scene.scene import Scene
 from engines.scene.truth import Face
+from engines.track.appearance import describe
 from engines.track.associate import overlaps
 from engines.track.tracker import Tracker
 
@@ -84,7 +85,7 @@ def detected_idf1(detect: Callable[[Frame], Detections], fps: int = 30) -> tuple
     for frame, faces in drawn(scene, fps):
         detections = detect(frame)
         started = time.perf_counter()
-        tracks = tracker.step(detections, frame.rtp_time / 90_000)
+        tracks = tracker.step(detections, frame.rtp_time / 90_000, looks=describe(frame, detections.boxes))
         took.append(time.perf_counter() - started)
         pairs.append(judged(faces, tracks))
     return idf1([truth for truth, _ in pairs], [given for _, given in pairs]), float(np.median(took)) * 1e6

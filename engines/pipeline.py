@@ -13,6 +13,7 @@ from engines.frame import F32, RTP_CLOCK_HZ, Detections, Frame, Picture, Picture
 from engines.render.crop import DEFAULT_PRESET, Camera, crop, output_size
 from engines.render.overlay import draw
 from engines.render.redact import Redactor, Style
+from engines.track.appearance import describe
 from engines.track.cuts import CutDetector
 from engines.track.tracker import Tracker
 
@@ -74,7 +75,7 @@ class Pipeline:
         self._since_cut += 1
         time_s = frame.rtp_time / RTP_CLOCK_HZ
         if detections.belong_to(frame):
-            tracks = self.tracker.step(detections, time_s, cut=cut)
+            tracks = self.tracker.step(detections, time_s, cut=cut, looks=describe(frame, detections.boxes))
         else:
             tracks = self.tracker.predict(time_s)
         frame.ledger.tracked = time.monotonic_ns()

@@ -7,7 +7,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.frame import Detections, Tracks
+from engines.frame import F32, Detections, Tracks
+from engines.track.appearance import SIZE, likeness, remember
 from engines.track.associate import likelihood, match, overlaps
 from engines.track.kalman import F64, BoxFilters, centre_form
 
@@ -60,31 +61,37 @@ class Tracker:
         self._scores = np.zeros(0)
         self._seen_s = np.zeros(0)
         self._sure_s = np.zeros(0)
+        self._looks = np.zeros((0, SIZE), np.float32)
         self._next_id, self._next_unconfirmed_id = 1, -1
         self._now_s: float | None = None
         self._fresh_until_s = 0.0
 
-    def step(self, detections: Detections, time_s: float, *, cut: bool = False) -> Tracks:
+    def step(self, detections: Detections, time_s: float, *, cut: bool = False, looks: F32 | None = None) -> Tracks:
         """Take in one frame's detections at `time_s` (any clock, seconds) and return all live tracks.
 
         With `cut`, the picture is another one than before: tracks that nothing in it continues end at once.
+        `looks` (n, SIZE): what `appearance.describe` says of each detection, where the picture is at hand.
         """
         index, boxes, scores = _usable(detections)
         measured = centre_form(boxes)
+        seen_looks = np.full((len(index), SIZE), np.nan, np.float32) if looks is None else looks[index]
         now = self._advance(time_s)
-        track_of = self._associate(boxes, measured, scores)
+        track_of = self._associate(boxes, measured, scores, seen_looks)
         found = np.flatnonzero(track_of >= 0)
         rows = track_of[found]
         self._filters.update(rows, measured[found], scores[found])
-        self._hits[rows] += scores[found] >= HIGH_SCORE
         self._scores[rows], self._seen_s[rows] = scores[found], now
-        self._sure_s[rows[scores[found] >= HIGH_SCORE]] = now
+        sure = found[scores[found] >= HIGH_SCORE]
+        rows = track_of[sure]
+        self._hits[rows] += 1
+        self._looks[rows] = remember(self._looks[rows], seen_looks[sure], now - self._sure_s[rows])
+        self._sure_s[rows] = now
         if cut:
             self._fresh_until_s = now + CONFIRM_AT_ONCE_S
         self._confirm(self._hits >= CONFIRM_HITS)
         born = self._births(boxes, scores, track_of)
         track_of[born] = len(self._ids) + np.arange(len(born))
-        self._add(measured[born], scores[born], now)
+        self._add(measured[born], scores[born], seen_looks[born], now)
         if now <= self._fresh_until_s:
             self._confirm(self._hits > 0)
         detection = np.full(len(self._ids), -1, np.int32)
@@ -124,14 +131,14 @@ class Tracker:
         self._now_s = now
         return now
 
-    def _associate(self, boxes: F64, measured: F64, scores: F64) -> NDArray[np.intp]:
+    def _associate(self, boxes: F64, measured: F64, scores: F64, looks: F32) -> NDArray[np.intp]:
         """(detections,) row of each detection's track, or -1: first the sure detections, then the doubtful ones."""
         track_of = np.full(len(measured), -1, np.intp)
         if not len(self._ids) or not len(measured):
             return track_of
         assert self._now_s is not None
         unseen_s, unsure_s = self._now_s - self._seen_s, self._now_s - self._sure_s
-        fit = likelihood(self._filters, unseen_s, measured, scores)
+        fit = likelihood(self._filters, unseen_s, measured, scores) + likeness(self._looks, looks)
         expected = fit + EXPECTED * np.exp(-unsure_s / EXPECTED_FADES_S)[:, None]
         high, known = scores >= HIGH_SCORE, self._confirmed
         recent = unseen_s <= LOW_SCORE_GAP_S
@@ -153,7 +160,7 @@ class Tracker:
     def _births(self, boxes: F64, scores: F64, track_of: NDArray[np.intp]) -> NDArray[np.intp]:
         return np.flatnonzero((track_of < 0) & (scores >= BIRTH_SCORE) & ~_doubles(boxes, track_of))
 
-    def _add(self, measured: F64, scores: F64, now: float) -> None:
+    def _add(self, measured: F64, scores: F64, looks: F32, now: float) -> None:
         n = len(measured)
         self._filters.add(measured, scores)
         self._ids = np.concatenate((self._ids, self._next_unconfirmed_id - np.arange(n)))
@@ -162,6 +169,7 @@ class Tracker:
         self._scores = np.concatenate((self._scores, scores))
         self._seen_s = np.concatenate((self._seen_s, np.full(n, now)))
         self._sure_s = np.concatenate((self._sure_s, np.full(n, now)))
+        self._looks = np.concatenate((self._looks, looks))
         self._next_unconfirmed_id -= n
 
     def _confirm(self, worthy: NDArray[np.bool_]) -> None:
@@ -175,7 +183,7 @@ class Tracker:
         if mask.all():
             return
         self._filters.keep(mask)
-        for name in ("_ids", "_hits", "_confirmed", "_scores", "_seen_s", "_sure_s"):
+        for name in ("_ids", "_hits", "_confirmed", "_scores", "_seen_s", "_sure_s", "_looks"):
             setattr(self, name, getattr(self, name)[mask])
 
     def _tracks(self, filters: BoxFilters, detection: NDArray[np.int32], now: float) -> Tracks:
