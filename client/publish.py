@@ -12,9 +12,9 @@ from typing import Final
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
 
 from client.session import Refused, Unreachable, delete, post_offer
-from client.sources import Source
 from server.door import rtp
 from server.door.broadcast import AccessUnit, AudioBroadcast, Broadcast
+from server.pull.source import Source
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,8 @@ async def publish(
     while True:
         started_s = time.monotonic()
         try:
-            await Session(Source(name, loop), url, token).run(lambda: say(f"publishing {name} to {url}"))
+            source = await asyncio.to_thread(Source, name, loop)
+            await Session(source, url, token).run(lambda: say(f"publishing {name} to {url}"))
             return
         except (Refused, Unreachable, Lost) as error:
             if isinstance(error, Refused) and error.final:
@@ -60,7 +61,7 @@ class Session:
     def __init__(self, source: Source, url: str, token: str | None) -> None:
         self._source, self._url, self._token = source, url, token
         self._peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        self._video, self._audio = Broadcast("h264"), AudioBroadcast()
+        self._video, self._audio = Broadcast(source.codec), AudioBroadcast()
         self._heard_s = time.monotonic()
 
     async def run(self, on_connected: Callable[[], None]) -> None:
@@ -78,6 +79,7 @@ class Session:
             await self._send()
         finally:
             self._source.stopped.set()
+            self._source.close()
             with contextlib.suppress(ConnectionError):
                 await self._peer.close()
             if session_url is not None:
@@ -87,7 +89,11 @@ class Session:
         track = self._video.attach()
         video = self._peer.addTransceiver(track, direction="sendonly")
         video.setCodecPreferences(
-            [codec for codec in RTCRtpSender.getCapabilities("video").codecs if codec.name.lower() in ("h264", "rtx")]
+            [
+                codec
+                for codec in RTCRtpSender.getCapabilities("video").codecs
+                if codec.name.lower() in (self._source.codec, "rtx")
+            ]
         )
         rtp.pack_with(video.sender, rtp.Packer(lambda bit_rate: None))
         rtp.on_key_request(video.sender, self._source.want_key)
@@ -114,8 +120,8 @@ class Session:
     async def _send(self) -> None:
         loop = asyncio.get_running_loop()
 
-        def on_video(data: bytes, rtp_time: int, key: bool) -> None:
-            unit = AccessUnit(data, rtp_time, key, time.monotonic_ns(), 0)
+        def on_video(data: bytes, rtp_time: int, key: bool, arrival_ns: int) -> None:
+            unit = AccessUnit(data, rtp_time, key, arrival_ns, 0)
             loop.call_soon_threadsafe(self._video.push, unit)
 
         def on_audio(payload: bytes, rtp_time: int) -> None:

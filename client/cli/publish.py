@@ -11,7 +11,7 @@ import typer
 
 
 def command(
-    source: Annotated[str, typer.Argument(help="A video file, or a webcam's number: 0.")],
+    source: Annotated[str, typer.Argument(help="A video file, a webcam's number, or an rtsp, rtmp or http address.")],
     url: Annotated[str, typer.Argument(metavar="WHIP_URL", help="Where to: http://127.0.0.1:8080/whip/NAME.")],
     token: Annotated[str | None, typer.Option(envvar="FANCAM_TOKEN", help="The server's bearer token.")] = None,
     loop: Annotated[bool, typer.Option("--loop", help="From the start again at the end of a file.")] = False,
@@ -19,7 +19,7 @@ def command(
     from client.cli.main import Failure
     from client.publish import publish
     from client.session import Refused, check_url
-    from client.sources import SourceError
+    from server.pull.address import SourceError
 
     try:
         check_url(url)

@@ -6,26 +6,22 @@ import asyncio
 import contextlib
 import signal
 import subprocess
-import threading
-import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
-import av
-import numpy as np
 import pytest
 
 from client.publish import publish
 from client.session import Refused
-from client.sources import Source, SourceError
 from client.watch import Watcher
-from engines.bitstream import nal_units
 from server.door.broadcast import AccessUnit
+from server.pull.source import Source
 from tests.client.clips import FPS, run, start, write_clip
 from tests.ports import free_port
 from tests.server.door.rtc import until
 from tests.server.door.running import Running, running_door, wait_until
+from tests.server.pull.reading import sent_by, slices
 
 TICKS = 90_000 // FPS
 
@@ -36,123 +32,8 @@ def door() -> Iterator[Running]:
         yield running
 
 
-Sent = list[tuple[bytes, int, bool]]
-
-
-def sent_by(source: Source, seconds: float) -> tuple[Sent, list[tuple[bytes, int]]]:
-    """What a source gives until its end, or for so long."""
-    video: Sent = []
-    sound: list[tuple[bytes, int]] = []
-    timer = threading.Timer(seconds, source.stopped.set)
-    timer.start()
-    source.run(lambda *unit: video.append(unit), lambda *part: sound.append(part))
-    timer.cancel()
-    return video, sound
-
-
-def lumas(units: list[bytes]) -> list[float]:
-    decoder = av.CodecContext.create("h264", "r")
-    pictures = [picture for data in units for picture in decoder.decode(av.Packet(data))] + decoder.decode(None)
-    return [float(picture.to_ndarray()[: picture.height].mean()) for picture in pictures]
-
-
 def names(door: Running) -> list[str]:
     return [stream["name"] for stream in door.ask("GET", "/streams").json()["streams"]]
-
-
-def slices(data: bytes) -> bytes:
-    """A unit without parameter sets and start codes' lengths: what must not change on the way."""
-    units = data.replace(b"\0\0\0\1", b"\0\0\1").split(b"\0\0\1")
-    return b"|".join(unit for unit in units if unit and unit[0] & 31 in (1, 5))
-
-
-def test_h264_without_b_frames_goes_out_as_it_is_in_real_time(tmp_path: Path) -> None:
-    path = write_clip(tmp_path / "clip.mp4")
-    with av.open(str(path)) as box:
-        filtered = av.BitStreamFilterContext("h264_mp4toannexb", box.streams.video[0])
-        wanted = [slices(bytes(unit)) for packet in box.demux(video=0) for unit in filtered.filter(packet)]
-    source = Source(str(path), False)
-    assert source.passes
-    begun_s = time.monotonic()
-    video, sound = sent_by(source, 20)
-    assert 0.9 < time.monotonic() - begun_s < 3
-    assert [slices(data) for data, _, _ in video] == [unit for unit in wanted if unit]
-    assert [at for _, at, _ in video] == [TICKS * number for number in range(30)]
-    assert [number for number, (_, _, key) in enumerate(video) if key] == [0, 15]
-    for data, _, key in video:
-        assert ({7, 8} < {kind for kind, _ in nal_units(data)}) == key  # whoever joins there has the parameter sets
-    assert not sound
-
-
-@pytest.mark.parametrize(("codec", "name", "b_frames"), [("mpeg4", "a.mp4", 0), ("libx264", "b.mp4", 2)])
-def test_anything_else_is_recoded_in_the_order_of_showing(tmp_path: Path, codec: str, name: str, b_frames: int) -> None:
-    path = write_clip(tmp_path / name, codec, b_frames=b_frames)
-    source = Source(str(path), False)
-    assert not source.passes
-    video, _ = sent_by(source, 20)
-    times = [at for _, at, _ in video]
-    assert len(times) == 30
-    assert all(abs(b - a - TICKS) <= 2 for a, b in pairwise(times))
-    seen = lumas([data for data, _, _ in video])
-    assert len(seen) == 30
-    assert np.all(np.array(seen[5:]) > np.array(seen[:-5]))  # the encoder skips small changes now and then
-
-
-def test_odd_sizes_are_published(tmp_path: Path) -> None:
-    path = write_clip(tmp_path / "odd.avi", "ffv1", frames=5, size=(161, 121))
-    video, _ = sent_by(Source(str(path), False), 20)
-    assert len(lumas([data for data, _, _ in video])) == 5
-
-
-def test_a_key_frame_that_is_asked_for_comes(tmp_path: Path) -> None:
-    source = Source(str(write_clip(tmp_path / "clip.avi", "mpeg4")), False)
-    keys: list[int] = []
-    count = 0
-
-    def on_video(data: bytes, rtp_time: int, key: bool) -> None:
-        nonlocal count
-        if key:
-            keys.append(count)
-        if count == 10:
-            source.want_key()
-        count += 1
-
-    source.run(on_video, lambda payload, rtp_time: None)
-    assert keys == [0, 11]
-
-
-def test_sound_becomes_opus_in_time_with_the_video(tmp_path: Path) -> None:
-    video, sound = sent_by(Source(str(write_clip(tmp_path / "clip.mp4", sound=True)), False), 20)
-    assert len(video) == 30
-    assert len(sound) >= 45
-    assert all(b - a == 960 for (_, a), (_, b) in pairwise(sound))
-    assert sound[-1][1] / 48_000 == pytest.approx(video[-1][1] / 90_000, abs=0.1)
-    decoder = av.CodecContext.create("libopus", "r")
-    assert sum(frame.samples for data, _ in sound for frame in decoder.decode(av.Packet(data))) >= 45 * 900
-
-
-@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
-def test_times_go_on_when_a_file_begins_again(tmp_path: Path, codec: str) -> None:
-    source = Source(str(write_clip(tmp_path / "clip.mp4", codec, frames=9)), True)
-    video, _ = sent_by(source, 1.2)
-    times = [at for _, at, _ in video]
-    assert len(times) > 22
-    assert all(abs(b - a - TICKS) <= 2 for a, b in pairwise(times))
-    assert [key for _, _, key in video][9]
-
-
-@pytest.mark.parametrize("name", ["missing.mp4", "text.mp4", "sound.wav", "."])
-def test_a_source_that_cannot_be_read_is_one_line(tmp_path: Path, name: str) -> None:
-    (tmp_path / "text.mp4").write_text("no video")
-    with av.open(str(tmp_path / "sound.wav"), "w") as box:
-        stream = box.add_stream("pcm_s16le", rate=8000)
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), "s16", "mono")
-        frame.sample_rate = 8000
-        box.mux(stream.encode(frame))
-    with pytest.raises(SourceError) as caught:
-        Source(str(tmp_path / name), False)
-    assert str(tmp_path) in str(caught.value)
-    assert "\n" not in str(caught.value)
 
 
 def test_a_missing_file_ends_the_command_with_one_line(door: Running) -> None:

@@ -17,10 +17,10 @@ import pytest
 from client.publish import publish
 from client.record import Recording
 from client.session import Refused, Unreachable
-from client.sources import Source
 from client.watch import Watcher
 from engines.codecs.encode import Encoder
 from server.door.broadcast import AccessUnit
+from server.pull.source import Source
 from tests.client.clips import SIZE, run, start, write_clip
 from tests.ports import free_port
 from tests.server.door.rtc import until

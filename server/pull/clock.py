@@ -1,0 +1,40 @@
+"""A source's own times on one line: from 0, without the jumps of a file that begins again or a camera that sets its clock."""
+
+from __future__ import annotations
+
+from typing import Final
+
+MAX_JUMP_S: Final = 10.0
+MAX_BACK_S: Final = 1.0
+TICK_S: Final = 1 / 90_000
+
+
+class Clock:
+    """Tells pictures, in the order of showing, and sound their places. All times in s."""
+
+    def __init__(self) -> None:
+        self._offset_s: float | None = None
+        self._begin_s = self._next_s = 0.0
+        self.last_s = -TICK_S
+        """Where the last picture is."""
+
+    def place(self, at_s: float | None, step_s: float) -> float:
+        """A picture's place, which rises; `at_s` its own time if it has one, `step_s` the time it is shown."""
+        if at_s is None:
+            placed_s = self._next_s
+        else:
+            if self._offset_s is None or not -MAX_BACK_S < at_s + self._offset_s - self.last_s < MAX_JUMP_S:
+                self._offset_s = self._next_s - at_s
+            placed_s = max(at_s + self._offset_s, self.last_s + TICK_S)
+        self.last_s, self._next_s = placed_s, placed_s + step_s
+        return placed_s
+
+    def place_sound(self, at_s: float) -> float | None:
+        """The place of sound, by the pictures'; None before the first picture, and for what belongs before it."""
+        if self._offset_s is None or at_s + self._offset_s < self._begin_s:
+            return None
+        return at_s + self._offset_s
+
+    def begin_again(self) -> None:
+        """What comes next follows the last picture, whatever its own time is."""
+        self._offset_s, self._begin_s = None, self._next_s
