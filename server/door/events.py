@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
@@ -15,14 +14,14 @@ from starlette.types import Receive, Scope, Send
 
 from server.door.access import Caller
 
-logger = logging.getLogger(__name__)
-
 MAX_LISTENERS: Final = 64
 MAX_LISTENERS_A_CALLER: Final = 4
 MAX_QUEUED: Final = 64
 HEARTBEAT_S: Final = 5
 MIN_INTERVAL_S: Final = 0.1
 SEND_TIMEOUT_S: Final = 10
+END_TIMEOUT_S: Final = 0.5
+"""How long a listener has to take the last event; less than the server waits for its connections when it ends."""
 
 
 def encode(event: str, data: Any) -> bytes:
@@ -34,7 +33,7 @@ class Events:
 
     def __init__(self, describe: Callable[[], dict[str, Any]]) -> None:
         self._describe = describe
-        self._listeners: dict[asyncio.Queue[bytes | None], str] = {}
+        self._listeners: dict[EventStream, str] = {}
         self._is_due = asyncio.Event()
         self._told = b""
 
@@ -46,8 +45,8 @@ class Events:
 
     def close(self) -> None:
         """End all connections."""
-        for queue in list(self._listeners):
-            self._end(queue)
+        for listener in list(self._listeners):
+            listener.end()
 
     async def run(self) -> None:
         """Send events and heartbeats, until cancelled."""
@@ -77,41 +76,50 @@ class Events:
             raise HTTPException(
                 429, f"{MAX_LISTENERS_A_CALLER} listeners already for this caller", {"Retry-After": "5"}
             )
-        queue: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self._listeners[queue] = caller.key
-        queue.put_nowait(encode("streams", self._describe()))
-        return EventStream(queue, self._end)
+        listener = EventStream(lambda listener: self._listeners.pop(listener, None))
+        self._listeners[listener] = caller.key
+        listener.tell(encode("streams", self._describe()))
+        return listener
 
     def _send(self, text: bytes) -> None:
-        for queue in list(self._listeners):
-            queue.put_nowait(text)
-            if queue.qsize() > MAX_QUEUED:
-                self._end(queue)
-
-    def _end(self, queue: asyncio.Queue[bytes | None]) -> None:
-        if self._listeners.pop(queue, None) is not None:
-            while not queue.empty():
-                queue.get_nowait()
-            queue.put_nowait(None)
+        for listener in list(self._listeners):
+            listener.tell(text)
 
 
 class EventStream(Response):
-    """One listener's connection; its end, from either side, gives the place free."""
+    """One listener's connection; `on_end` is called at its end, from either side."""
 
     media_type = "text/event-stream"
 
-    def __init__(self, queue: asyncio.Queue[bytes | None], end: Callable[[asyncio.Queue[bytes | None]], None]) -> None:
+    def __init__(self, on_end: Callable[[EventStream], object]) -> None:
         super().__init__()
         del self.headers["content-length"]
-        self._queue, self._end = queue, end
+        self._queue: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._on_end = on_end
+        self._sender: asyncio.Task[None] | None = None
+
+    def tell(self, text: bytes) -> None:
+        """Send an event; a listener that has too many of them waiting is let go."""
+        self._queue.put_nowait(text)
+        if self._queue.qsize() > MAX_QUEUED:
+            self.end()
+
+    def end(self) -> None:
+        """End the response; of a listener that does not read, in half a second and in the middle of an event."""
+        self._on_end(self)
+        while not self._queue.empty():
+            self._queue.get_nowait()
+        self._queue.put_nowait(None)
+        if self._sender is not None:
+            asyncio.get_running_loop().call_later(END_TIMEOUT_S, self._sender.cancel)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        sender = asyncio.create_task(self._send_all(send))
+        sender = self._sender = asyncio.create_task(self._send_all(send))
         reader = asyncio.create_task(_wait_until_gone(receive))
         try:
             await asyncio.wait({sender, reader}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self._end(self._queue)
+            self._on_end(self)
             sender.cancel()
             reader.cancel()
             await asyncio.gather(sender, reader, return_exceptions=True)

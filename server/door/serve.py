@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import signal
 import socket
@@ -91,6 +92,9 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._door.events.close()
         await super().shutdown(sockets)
+        for connection in list(self.server_state.connections):  # of clients that do not read what they have asked for
+            connection.transport.abort()  # type: ignore[union-attr]
+        await asyncio.sleep(0)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

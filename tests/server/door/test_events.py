@@ -6,6 +6,7 @@ import asyncio
 import http.client
 import json
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import takewhile
@@ -15,7 +16,7 @@ import pytest
 
 from server.door.events import MAX_LISTENERS_A_CALLER, MAX_QUEUED
 from tests.server.door.rtc import Publisher, until
-from tests.server.door.running import Running, wait_until
+from tests.server.door.running import Running, running_door, wait_until
 
 
 def events(response: http.client.HTTPResponse) -> Iterator[tuple[str, Any]]:
@@ -105,3 +106,23 @@ def test_a_listener_that_never_reads_is_let_go(start_door: Callable[..., Running
             return len(door.door.events) == 0
 
         wait_until(shout, f"the end of one who has more than {MAX_QUEUED} events waiting")
+
+
+def test_a_listener_that_never_reads_does_not_hold_up_the_end_nor_make_a_traceback(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with socket.socket() as slow, running_door(warm=False) as door:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.connect(("127.0.0.1", door.port))
+        slow.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        wait_until(lambda: len(door.door.events) == 1, "the listener")
+        listener = next(iter(door.door.events._listeners))
+
+        def shout() -> bool:
+            door.loop.call_soon_threadsafe(listener.tell, b"x" * (1 << 18))
+            return listener._queue.qsize() > MAX_QUEUED // 4
+
+        wait_until(shout, "the server to be stuck in the middle of an event")
+        began_s = time.monotonic()
+    assert time.monotonic() - began_s < 3 * 2
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == []
