@@ -6,7 +6,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from engines.track.kalman import F64, BoxFilters, measurement_noise
 
@@ -45,9 +44,32 @@ def match(fit: F64, tracks: Rows, detections: Rows, accept: float) -> tuple[Rows
     if not len(tracks) or not len(detections):
         return tracks[:0], detections[:0]
     gain = np.maximum(fit[tracks[:, None], detections] - accept, 0.0)
-    rows, columns = linear_sum_assignment(gain, maximize=True)
-    good = gain[rows, columns] > 0
-    return tracks[rows[good]], detections[columns[good]]
+    rows, columns = np.flatnonzero(gain.max(axis=1) > 0), np.flatnonzero(gain.max(axis=0) > 0)
+    gain = gain[rows[:, None], columns]
+    row, column = _assign(gain)
+    good = gain[row, column] > 0
+    return tracks[rows[row[good]]], detections[columns[column[good]]]
+
+
+def _assign(gain: F64) -> tuple[Rows, Rows]:
+    """The assignment with the largest sum. What a look decides is decided by it: scipy's optimizer takes longer to import
+    than the rest of Fancam, and one or two faces never need it."""
+    if not gain.size:
+        return np.zeros(0, np.intp), np.zeros(0, np.intp)
+    every, best = np.arange(len(gain)), gain.argmax(axis=1)
+    if len(set(best.tolist())) == len(best):
+        return every, best
+    if gain.shape[1] == 1:
+        return gain.argmax(axis=0), np.zeros(1, np.intp)
+    if len(gain) == 2:  # both want the same: one gives way to the other
+        second = gain.copy()
+        second[every, best] = -np.inf
+        giving = int((gain[every, best] - second.max(axis=1)).argmin())
+        best[giving] = second[giving].argmax()
+        return every, best
+    from scipy.optimize import linear_sum_assignment
+
+    return linear_sum_assignment(gain, maximize=True)
 
 
 def overlaps(a: F64, b: F64) -> F64:

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.optimize import linear_sum_assignment
 
 from benchmarks.track_scene import idf1, scene_idf1
 from engines.frame import Detections, Tracks
+from engines.track.associate import match
 from engines.track.cuts import CutDetector
 from engines.track.tracker import BIRTH_SCORE, Tracker
 from tests.engines.made import found, noise_frame
@@ -262,3 +264,13 @@ def test_a_crowd_is_as_good_as_nothing_to_wait_for() -> None:
     for n in range(5):
         tracks = tracker.step(detections, n / FPS)
     assert tracks.ids.tolist() == list(range(1, 41))
+
+
+@given(arrays(np.float64, st.tuples(st.integers(1, 6), st.integers(1, 6)), elements=st.floats(-5, 10)))
+def test_pairs_have_the_largest_sum_there_is(fit: np.ndarray) -> None:
+    tracks, detections = match(fit, np.arange(fit.shape[0]), np.arange(fit.shape[1]), 0.0)
+    gain = np.maximum(fit, 0)
+    rows, columns = linear_sum_assignment(gain, maximize=True)
+    assert len(set(tracks)) == len(tracks)
+    assert len(set(detections)) == len(detections)
+    assert fit[tracks, detections].sum() == pytest.approx(gain[rows, columns].sum())
