@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -34,7 +33,7 @@ def command(
     ):
         if value not in known:
             raise typer.BadParameter(f"{value!r} is not one of {', '.join(known)}", param_hint=f"--{name}")
-    pictures = list(find(paths))
+    pictures = find(paths)
     if not pictures:
         raise Failure(f"no picture in {', '.join(map(str, paths))}: one of {', '.join(SUFFIXES)}")
     try:
@@ -46,23 +45,26 @@ def command(
         target = aside.open("w") if aside else sys.stdout
     except OSError as error:
         raise Failure(f"{out} cannot be written: {error.strerror}") from error
-    unread = 0
+    unread, done = 0, False
     try:
         with progress("detecting", "pictures") as update:
-            for number, path in enumerate(pictures, 1):
+            for number, (path, name) in enumerate(pictures, 1):
                 try:
-                    print(json.dumps(describe(path, detector)), file=target)
+                    print(json.dumps({"file": name, **describe(path, detector)}), file=target)
                 except Unreadable as error:
                     unread += 1
                     print(f"fancam detect: {error}", file=sys.stderr)
                 update(number, len(pictures))
+        done = True
     except RuntimeFailure as error:
         raise Failure(str(error)) from error
     finally:
-        if aside is not None:
+        if aside is not None and out is not None:
             target.close()
-    if aside is not None and out is not None:
-        aside.replace(out)
+            if done:
+                aside.replace(out)
+            else:
+                aside.unlink()
     if unread:
         raise Failure(f"{unread} of {len(pictures)} pictures could not be read; the lines above name them")
 
@@ -71,13 +73,19 @@ class Unreadable(Exception):
     """A file that is no picture, or too large a one."""
 
 
-def find(paths: list[Path]) -> Iterator[Path]:
-    """The files themselves, and the pictures in the folders, sorted."""
+def find(paths: list[Path]) -> list[tuple[Path, str]]:
+    """The files themselves, and the pictures in the folders, sorted; each with the name it goes by: its path below the folder
+    that was given, or where two would have the same name, its whole path."""
+    found: list[tuple[Path, str]] = []
     for path in paths:
         if path.is_dir():
-            yield from sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+            files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+            found += [(file, file.relative_to(path).as_posix()) for file in files]
         else:
-            yield path
+            found.append((path, path.name))
+    if len({name for _, name in found}) < len(found):
+        return [(path, path.as_posix()) for path, _ in found]
+    return found
 
 
 def describe(path: Path, detector: Any) -> dict[str, Any]:
@@ -92,7 +100,7 @@ def describe(path: Path, detector: Any) -> dict[str, Any]:
         }
         for box, score, points in zip(found.boxes, found.scores, found.landmarks, strict=True)
     ]
-    return {"file": path.name, "width": width, "height": height, "faces": faces}
+    return {"width": width, "height": height, "faces": faces}
 
 
 def read(path: Path) -> tuple[Any, int, int]:

@@ -41,7 +41,7 @@ def test_a_folder_gives_a_line_a_picture_with_faces_where_they_are(
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [(line["file"], line["width"], line["height"]) for line in lines] == [
         ("a.png", 640, 480),
-        ("b.jpg", 639, 479),
+        ("deeper/b.jpg", 639, 479),
     ]
     truth = [face for face in random_scene(5, 640, 480, performers=3, face_px=(60, 140)).truth(1.0) if not face.ignore]
     assert truth
@@ -115,3 +115,27 @@ def test_a_folder_without_pictures_is_one_line(tmp_path: Path, capsys: pytest.Ca
     said = capsys.readouterr().err
     assert said.startswith("fancam detect: no picture in")
     assert len(said.splitlines()) == 1
+
+
+def test_pictures_of_the_same_name_can_be_told_apart(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.png").write_bytes((pictures / "a.png").read_bytes())
+    assert run("detect", pictures / "a.png", tmp_path) == 0
+    names = [json.loads(line)["file"] for line in capsys.readouterr().out.splitlines()]
+    assert names == [(pictures / "a.png").as_posix(), (tmp_path / "a.png").as_posix()]
+
+
+def test_a_run_that_is_broken_off_leaves_what_was_there(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "boxes.jsonl"
+    out.write_text("of an earlier run\n")
+
+    def broken_off(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("client.cli.detect.read", broken_off)
+    assert run("detect", pictures, "--out", out) != 0
+    assert out.read_text() == "of an earlier run\n"
+    assert list(tmp_path.iterdir()) == [out]
