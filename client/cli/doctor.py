@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
 
@@ -84,8 +85,12 @@ def _runtimes() -> Iterator[Finding]:
         )
     for precision in ("f32", "int8"):
         path = default_face_model(precision)  # type: ignore[arg-type]
+        digest = f", sha256 {sha256(path.read_bytes()).hexdigest()[:16]}" if path.is_file() else ""
         yield Finding(
-            f"face model {precision}", path.is_file(), path.name, "install Fancam again: its wheel holds the models"
+            f"face model {precision}",
+            path.is_file(),
+            path.name + digest,
+            "install Fancam again: its wheel holds the models",
         )
     try:
         detector = open_detector()
