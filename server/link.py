@@ -1,4 +1,4 @@
-"""The messages between the door and the studio, over a Unix stream socket pair.
+"""The messages between the door and its children, the studio and the readers of inputs, over Unix stream socket pairs.
 
 Each message is a header and a body. The header holds the length of the body, the protocol's version, the kind, flags, the
 session's epoch (messages of an epoch that is over are ignored), an ident (of a stream or of a feed, by kind), the frame's RTP
@@ -45,6 +45,10 @@ class Kind(IntEnum):
     STATS = 38  # 0, JSON, once a second
     PONG = 39  # 0
     FEED_GONE = 40  # feed, JSON {"reason"}: nothing more will come of it
+    # door → reader of an input: HELLO with {"source", "loop", "allow_private", "allow_local"}, NEED_KEY
+    # reader → door: READY with {"codec"}, ACCESS_UNIT, and these
+    AUDIO = 64  # 0, Opus packet; RTP time 48 kHz
+    FAILED = 65  # 0, JSON {"why": "refused" | "silent" | "failed" | "ended", "reason"}: last message
 
 
 class Flag(IntFlag):

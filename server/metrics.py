@@ -76,6 +76,9 @@ class Metrics:
         self.link_backlog = Gauge(
             "fancam_link_backlog_bytes", "Bytes waiting to be read by the studio.", registry=registry
         )
+        self.input_restarts = Counter(
+            "fancam_input_restarts", "Times an input was started again.", ["stream"], registry=registry
+        )
         self.studio_restarts = Counter("fancam_studio_restarts", "Studios lost and replaced.", registry=registry)
         self.studio_ready = Gauge("fancam_studio_ready", "1 while a warm studio serves.", registry=registry)
         self.studio_memory = Gauge("fancam_studio_resident_bytes", "The studio's memory.", registry=registry)

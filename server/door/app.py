@@ -10,7 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.staticfiles import StaticFiles
 
-from server.door import routes, whep, whip
+from server.door import inputs, routes, whep, whip
 from server.door.access import Guard
 from server.door.door import Door
 from server.door.streams import Refused
@@ -39,6 +39,7 @@ def create_app(door: Door) -> FastAPI:
     app.add_middleware(Guard, allowed_hosts=door.settings.allow_host)
     app.add_exception_handler(Refused, _refused)
     app.include_router(routes.router)
+    app.include_router(inputs.router)
     app.mount("/static", StaticFiles(directory=routes.WEB, check_dir=False))
     app.include_router(whip.router)
     app.include_router(whep.router)

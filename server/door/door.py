@@ -11,6 +11,7 @@ from server.door import rtp
 from server.door.access import Access
 from server.door.events import Events
 from server.door.hub import Hub
+from server.door.inputs import Inputs
 from server.door.sessions import Sessions
 from server.door.streams import Watcher
 from server.door.supervisor import STUDIO_COMMAND, Supervisor
@@ -53,6 +54,7 @@ class Door:
             changed=self.events.changed,
             evict=self._evict,
         )
+        self.inputs = Inputs(settings, self.hub, self.sessions, self.metrics, self.events.changed)
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -61,13 +63,14 @@ class Door:
             task = asyncio.ensure_future(work)
             task.add_done_callback(self._ended)
             self._tasks.append(task)
+        self.inputs.start()
 
     async def close(self) -> None:
         """End all sessions, then the studios, in about 2 s at most."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.gather(self.sessions.close(), self.supervisor.close())
+        await asyncio.gather(self.inputs.close(), self.sessions.close(), self.supervisor.close())
 
     def refresh_metrics(self) -> None:
         """Set the gauges that are not kept up to date as things happen."""

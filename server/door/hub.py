@@ -15,8 +15,8 @@ from typing import Any, Final
 from server.door.feed import KEY_INTERVAL_NS, Feed
 from server.door.metadata import tell_viewers
 from server.door.orders import Orders, StudioPort
-from server.door.peers import AccessUnit, AudioBroadcast, Broadcast, Publisher
-from server.door.streams import Refused, Source, Stream, Watcher
+from server.door.peers import AccessUnit, AudioBroadcast, Broadcast
+from server.door.streams import Incoming, Refused, Source, Stream, Watcher
 from server.link import Flag, Kind, Message
 from server.metrics import Metrics, kind_of_feed
 
@@ -60,14 +60,16 @@ class Hub:
     # Publishers
 
     def check_free(self, name: str) -> None:
-        """Raises Refused(409) while another publisher has sent something within 5 s."""
+        """Raises Refused(409) for an input's name, and while another publisher has sent something within 5 s."""
         stream = self.streams.get(name)
         if stream is not None and stream.source is not None:
+            if stream.source.describe_input is not None:
+                raise Refused(409, f"stream {name} is an input of the server's")
             left_ns = TAKEOVER_NS - stream.source.silent_ns(self._clock_ns())
             if left_ns > 0:
                 raise Refused(409, f"stream {name} has a publisher", 1 + left_ns // 1_000_000_000)
 
-    def start(self, name: str, source: Source, peer: Publisher) -> Publisher | None:
+    def start(self, name: str, source: Source, peer: Incoming) -> Incoming | None:
         """Make `source` the stream's publisher; return the silent one that it takes over from, to be closed.
 
         Raises:
@@ -82,7 +84,8 @@ class Hub:
             self._drop_source(stream)
         source.peer = peer
         self._begin(stream, source, peer.codec)
-        logger.info("%s is published%s", name, " by another one" if replaced else "", extra={"stream": name})
+        if source.describe_input is None:
+            logger.info("%s is published%s", name, " by another one" if replaced else "", extra={"stream": name})
         return replaced
 
     def stop(self, name: str, source: Source) -> None:

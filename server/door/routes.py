@@ -81,13 +81,15 @@ async def metrics(request: Request) -> Response:
 
 @router.get("/healthz", tags=["Health"])
 async def healthz(request: Request) -> dict[str, Any]:
-    """The door lives; and how its studio is."""
-    supervisor = request.app.state.door.supervisor
+    """The door lives; and how its studio and its inputs are."""
+    door = request.app.state.door
+    supervisor = door.supervisor
     return {
         "status": "ok" if supervisor.active else "degraded",
         "studio": supervisor.description,
         "spare": supervisor.spare_ready,
         "trouble": supervisor.trouble,
+        "inputs": door.inputs.describe(),
     }
 
 

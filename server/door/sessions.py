@@ -85,6 +85,19 @@ class Sessions:
             if session.peer is None:
                 self.forget(session)
 
+    def take_place(self) -> None:
+        """An input of the server's own takes a publisher's place.
+
+        Raises:
+            Refused: 503 there is none.
+        """
+        if self.count("publisher") >= self._caps["publisher"]:
+            raise Refused(503, "as many streams already as there may be (--max-streams)", 5)
+        self._caps["publisher"] -= 1
+
+    def give_place(self) -> None:
+        self._caps["publisher"] += 1
+
     def forget(self, session: Session) -> None:
         self._sessions.pop(session.ident, None)
 

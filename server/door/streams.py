@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from engines.frame import STAGES
 from server.door.feed import Feed, FeedClock
-from server.door.peers import AudioBroadcast, Publisher, Viewer
+from server.door.peers import AudioBroadcast, Viewer
 
 STALLED_NS: Final = 2_000_000_000
 AUDIO_CLOCK_HZ: Final = 48_000
@@ -25,12 +26,25 @@ class Refused(Exception):
         self.status, self.text, self.retry_after_s = status, text, retry_after_s
 
 
+class Incoming(Protocol):
+    """Where a stream's video comes in: a publisher's connection or an input of our own."""
+
+    codec: str
+    last_packet_ns: int
+
+    def request_key(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
 @dataclass(slots=True, eq=False)
 class Source:
-    """One publisher's session; of a stream only one is current, what others send is ignored."""
+    """One publisher's session, or an input; of a stream only one is current, what others send is ignored."""
 
     since_ns: int
-    peer: Publisher | None = None
+    peer: Incoming | None = None
+    describe_input: Callable[[], dict[str, Any]] | None = None
+    """Of an input, which unlike a session keeps its stream while nothing comes."""
 
     def silent_ns(self, now_ns: int) -> int:
         last_ns = self.peer.last_packet_ns if self.peer else 0
@@ -107,6 +121,7 @@ class Stream:
             "height": height,
             "codec": self.codec,
             "panic": self.panic,
+            "input": self.source.describe_input() if self.source and self.source.describe_input else None,
             "feeds": feeds,
             "tracks": [{"label": f"person {track['id']}", **track} for track in self.tracks],
         }

@@ -43,6 +43,8 @@ NEEDED: dict[str, set[Right]] = {
     "GET /streams/{stream}/latency": VIEW_OR_ADMIN,
     "GET /metrics": VIEW_OR_ADMIN,
     "PATCH /streams/{stream}/redaction": {Right.ADMIN},
+    "PUT /streams/{stream}/input": {Right.ADMIN},
+    "DELETE /streams/{stream}/input": {Right.ADMIN},
     # A session that does not exist says so to whoever holds any token.
     "PATCH /whip/{stream}/{session}": set(Right),
     "DELETE /whip/{stream}/{session}": set(Right),
