@@ -19,7 +19,7 @@ from engines.frame import Ledger, Picture, RedactedFrame
 from engines.pipeline import Analysed, Feed, RedactedFeed, make_feed
 from engines.render.redact import Redactor, Unsafe
 from server.link import NO_FLAGS, Flag, Kind
-from server.studio.ledger import Complaint, Tally
+from server.studio.ledger import Tally
 from server.studio.meta import frame_meta
 from server.studio.outbox import Outbox
 from server.studio.streams import Stream
@@ -87,7 +87,6 @@ class LiveFeed:
         self._last_key_ns = 0
         self._last_pts = -1
         self._alive_ns = now_ns
-        self._complain = Complaint(logger)
         self._thread = threading.Thread(target=self._run, name=f"feed-{name}", daemon=True)
         self._thread.start()
 
@@ -143,7 +142,7 @@ class LiveFeed:
                     self._show(analysed)
             except Exception as error:  # noqa: BLE001 (a feed that dies would show its last picture for ever)
                 self.tally.drop("failed")
-                self._complain(f"feed {self.name} failed", error)
+                logger.warning("feed %s failed: %r", self.name, error)
                 self._drop_encoder()
                 self._slate_due_ns = max(self._slate_due_ns, time.monotonic_ns() + SLATE_INTERVAL_NS)
         self._drop_encoder()
@@ -179,7 +178,7 @@ class LiveFeed:
             result = renderer.render(analysed)
         except Unsafe as error:
             self.tally.drop("unsafe")
-            self._complain(f"feed {self.name}: a frame that is not safe to show", error)
+            logger.warning("feed %s: a frame that is not safe to show: %s", self.name, error)
             return
         if result is None:
             self._miss_track()

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from engines.detect.detector import Detector
 from engines.frame import Detections, Frame
-from server.studio.ledger import Complaint, Tally
+from server.studio.ledger import Tally
 from server.studio.scheduler import Scheduler
 
 logger = logging.getLogger(__name__)
@@ -74,7 +74,6 @@ class Inference:
         self._closed = False
         self._restarts = 0
         self._told_ready = False
-        self._complain = Complaint(logger)
         self.trouble: str | None = WARMING_UP
         """Why no frame of any stream is analysed at present, or None."""
         self._workers: list[_Worker] = []
@@ -144,7 +143,7 @@ class Inference:
                 detector.warm_up(width, height)
                 warm.add((width, height))
         except Exception as error:  # noqa: BLE001 (whatever a runtime raises: the process must live to show the slate)
-            self._complain("the detector cannot be started", error)
+            logger.warning("the detector cannot be started: %r", error)
             time.sleep(1)
             if not worker.abandoned:
                 self._replace(worker, None, FAILED)
@@ -168,7 +167,7 @@ class Inference:
         try:
             passed = self._canary(detector)
         except Exception as error:  # noqa: BLE001 (as above)
-            self._complain("the detector failed in its check", error)
+            logger.warning("the detector failed in its check: %r", error)
             passed = False
         with self._changed:
             if worker.abandoned:
@@ -177,7 +176,7 @@ class Inference:
             self.trouble = None if passed else CANARY_LOST
         if not passed:
             self._tally.count("canary_lost")
-            self._complain("the detector failed its check", "it did not find the known face")
+            logger.warning("the detector failed its check: it did not find the known face")
         return passed
 
     def _next(self, worker: _Worker, until_ns: int) -> tuple[Sink, Frame] | None:
@@ -214,7 +213,7 @@ class Inference:
                 trouble = None
         except Exception as error:  # noqa: BLE001 (as above)
             self._tally.count("failed")
-            self._complain("a frame could not be analysed", error)
+            logger.warning("a frame could not be analysed: %r", error)
         with self._changed:
             if worker.abandoned:
                 return

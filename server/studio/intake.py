@@ -12,7 +12,7 @@ from typing import Final
 
 from engines.codecs.decode import Codec, DecodeError, VideoDecoder
 from engines.frame import RTP_CLOCK_HZ, Frame, Ledger
-from server.studio.ledger import Complaint, Tally
+from server.studio.ledger import Tally
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +87,6 @@ class Intake:
         self._changed = threading.Condition()
         self._closed = False
         self._asked_ns = -KEY_REQUEST_INTERVAL_NS
-        self._complain = Complaint(logger)
         self.waits_for_key = True
         self._thread = threading.Thread(target=self._run, name="decode", daemon=True)
         self._thread.start()
@@ -140,7 +139,7 @@ class Intake:
                 self._decode(decoder, unit)
             except Exception as error:  # noqa: BLE001 (whatever a stranger sends ends nothing but its own picture)
                 self._tally.drop("decode_error")
-                self._complain("an access unit cannot be decoded", error)
+                logger.warning("an access unit cannot be decoded: %r", error)
                 decoder = VideoDecoder(self._codec)
                 with self._changed:
                     keys = [i for i, waiting in enumerate(self._units) if waiting.key]

@@ -15,9 +15,7 @@ Stages are those of `engines.frame.STAGES` (the time since the stamp before) and
 
 from __future__ import annotations
 
-import logging
 import threading
-import time
 from bisect import bisect_left
 from collections import Counter
 from pathlib import Path
@@ -63,24 +61,6 @@ class Tally:
             "drops": dict(drops),
             "stages": {name: {"counts": c, "sum_ms": round(total, 3)} for name, (c, total) in stages.items()},
         }
-
-
-class Complaint:
-    """Logs what may happen at every frame at most once a second, with how often it happened. Thread-safe enough to count."""
-
-    def __init__(self, logger: logging.Logger) -> None:
-        self._logger = logger
-        self._silent_until_ns = 0
-        self._unsaid = 0
-
-    def __call__(self, what: str, error: BaseException | str) -> None:
-        self._unsaid += 1
-        now_ns = time.monotonic_ns()
-        if now_ns >= self._silent_until_ns:
-            self._silent_until_ns = now_ns + 1_000_000_000
-            times, self._unsaid = self._unsaid, 0
-            detail = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
-            self._logger.warning("%s (%d times): %s", what, times, detail)
 
 
 def rss_bytes() -> int:
