@@ -12,6 +12,7 @@ from server.door.access import Access
 from server.door.events import Events
 from server.door.hub import Hub
 from server.door.inputs import Inputs
+from server.door.network import Network
 from server.door.sessions import Sessions
 from server.door.streams import Watcher
 from server.door.supervisor import STUDIO_COMMAND, Supervisor
@@ -35,6 +36,7 @@ class Door:
         rtp.prepare()
         self.settings = settings
         self.access = Access.from_settings(settings)
+        self.network = Network(settings.udp_port_range, settings.advertise)
         self.metrics = Metrics()
         self.sessions = Sessions(settings.max_streams, settings.max_viewers)
         self.events = Events(lambda: self.hub.describe())

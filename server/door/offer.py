@@ -22,7 +22,7 @@ NEUTRAL: Final = "42e01f"
 
 
 class OfferError(Exception):
-    """An offer that cannot be answered: `status` 400 unparsable, 422 refused; `text` is for the client."""
+    """An offer that cannot be answered: `status` 400 unparsable, 422 refused, 503 not now; `text` is for the client."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)

@@ -25,6 +25,7 @@ from engines.bitstream import Refusable, picture_size
 from server.door import rtp
 from server.door.broadcast import AccessUnit, AudioBroadcast, AudioTrack, Broadcast, FeedTrack
 from server.door.feedback import Feedback
+from server.door.network import Network, NoPort
 from server.door.offer import MAX_CANDIDATES, Offer, OfferError, read, read_fragment
 from server.door.rate import Rate
 from server.door.tap import Outcome, Tap, Unit, Unwrapper
@@ -52,6 +53,7 @@ MAX_CAPTURE_AGE_NS: Final = 2_000_000_000
 MAX_BUFFERED_BYTES: Final = 16 << 10
 CHANNEL: Final = "fancam"
 PLAYOUT_MS: Final = (0, 100)
+ANY_NETWORK: Final = Network()
 
 
 class Peer:
@@ -97,7 +99,8 @@ class Peer:
                 400, f"the offer cannot be understood: {str(error)[:200] or type(error).__name__}"
             ) from error
 
-    async def _answer(self) -> None:
+    async def _answer(self, network: Network) -> None:
+        rtp.gather_from(self.pc, network)
         await self.pc.setLocalDescription(await self.pc.createAnswer())
         answer = str(self.pc.localDescription.sdp)
         self.answer_sdp = self._offer.restore(answer) if self._offer else answer
@@ -344,12 +347,13 @@ async def answer_publisher(
     on_gap: Callable[[], None],
     on_audio: Callable[[bytes, int], None],
     on_closed: Callable[[], None],
+    network: Network = ANY_NETWORK,
 ) -> Publisher:
     """Answer a WHIP offer. `on_gap`: frames were lost, a key frame comes next; `on_audio`: Opus payload and its RTP time
     (48 kHz, unwrapped); `on_closed` is called once, however it ends.
 
     Raises:
-        OfferError: 400 or 422.
+        OfferError: 400, 422, or 503 when no UDP port is free.
     """
     parsed = read(offer, any_profile=True)
     publisher = Publisher(on_unit, on_gap, on_audio, on_closed)
@@ -362,7 +366,7 @@ async def answer_publisher(
         audio.setCodecPreferences(_capabilities("audio", ["opus"]))
     await publisher._describe(parsed)
     publisher.listen(video, audio)
-    await _finish(publisher)
+    await _finish(publisher, network)
     return publisher
 
 
@@ -373,11 +377,12 @@ async def answer_viewer(
     audio: AudioBroadcast | None,
     metadata: bool,
     on_closed: Callable[[], None],
+    network: Network = ANY_NETWORK,
 ) -> Viewer:
     """Answer a WHEP offer. `pick` chooses the broadcast from the codecs that the viewer takes; its exceptions pass through.
 
     Raises:
-        OfferError: 400 or 422.
+        OfferError: 400, 422, or 503 when no UDP port is free.
     """
     parsed = read(offer)
     broadcast = pick(parsed.video)
@@ -395,21 +400,24 @@ async def answer_viewer(
         if metadata:
             viewer.pc.on("datachannel", viewer.take_channel)
         await viewer._describe(parsed)
-        await _finish(viewer)
+        await _finish(viewer, network)
     except BaseException:
         track.stop()
         raise
     return viewer
 
 
-async def _finish(peer: Peer) -> None:
+async def _finish(peer: Peer, network: Network) -> None:
     """Answer, or close what cannot be answered."""
     wanted = [transceiver for transceiver in peer.pc.getTransceivers() if transceiver.kind == "video"]
     if any(not transceiver._codecs for transceiver in wanted):
         await rtp.close(peer.pc)
         raise OfferError(422, "no video codec in common")
     try:
-        await peer._answer()
+        await peer._answer(network)
+    except NoPort as error:
+        await rtp.close(peer.pc)
+        raise OfferError(503, str(error)) from error
     except Exception as error:  # aiortc raises nearly anything at a description that fits nowhere
         await rtp.close(peer.pc)
         raise OfferError(400, f"the offer cannot be answered: {str(error)[:200] or type(error).__name__}") from error

@@ -3,12 +3,13 @@
 `check()` is called when the door starts and fails there when a name has gone; tests/server/door/test_rtp.py holds what each
 does. Why each is needed: aiortc's video jitter buffer waits for the next frame and falls silent for seconds after a loss; its
 senders encode for each viewer; it has no transport-wide feedback and no playout-delay extension; its cipher suites
-leave out peers with RSA certificates; and aioice leaves out 127.0.0.1.
+leave out peers with RSA certificates; and aioice leaves out loopback, takes any port and tells its own addresses only.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import struct
 import time
 from collections.abc import Callable
@@ -17,13 +18,15 @@ from typing import Any, Final
 import aiortc.codecs
 import aiortc.rtp
 from aioice import ice
-from aiortc import RTCCertificate, RTCPeerConnection, RTCRtpReceiver, RTCRtpSender
+from aioice.candidate import candidate_foundation, candidate_priority
+from aiortc import RTCCertificate, RTCIceGatherer, RTCPeerConnection, RTCRtpReceiver, RTCRtpSender
 from aiortc.codecs.h264 import H264Encoder
 from aiortc.codecs.vpx import Vp8Encoder
 from aiortc.rtcrtpparameters import RTCRtcpFeedback, RTCRtpHeaderExtensionParameters, RTCRtpParameters
 from aiortc.rtp import HeaderExtensions, HeaderExtensionsMap, RtcpSrPacket, RtpPacket
 
 from server.door.feedback import Feedback
+from server.door.network import Network
 
 PLAYOUT_DELAY: Final = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
 TRANSPORT_CC: Final = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
@@ -36,20 +39,26 @@ SUITES: Final = (
 )
 FEEDBACK_S: Final = 0.05
 NTP_EPOCH_S: Final = 2_208_988_800
-LOOPBACK: Final = "127.0.0.1"
+LOOPBACK, LOOPBACK_6 = "127.0.0.1", "::1"
 
 USED: Final[dict[Any, tuple[str, ...]]] = {
     RTCRtpReceiver: ("_handle_rtp_packet", "_handle_rtcp_packet", "_send_rtcp", "_send_rtcp_nack", "_send_rtcp_pli"),
     RTCRtpSender: ("_send_keyframe", "_next_encoded_frame", "_handle_rtcp_packet"),
     RTCCertificate: ("_create_ssl_context",),
-    ice: ("get_host_addresses",),
+    ice: ("get_host_addresses", "StunProtocol"),
+    ice.Connection: ("get_component_candidates",),
     H264Encoder: ("_packetize", "_split_bitstream"),
     Vp8Encoder: ("_packetize",),
 }
-INSTANCE: Final = {
-    "receiver": ("__jitter_buffer", "__codecs", "__rtx_ssrc"),
-    "sender": ("__encoder", "__rtp_header_extensions_map", "__rtp_timestamp", "__rtt"),
+INSTANCE: Final[dict[Any, tuple[str, ...]]] = {
+    RTCRtpReceiver: tuple(f"_RTCRtpReceiver__{name}" for name in ("jitter_buffer", "codecs", "rtx_ssrc")),
+    RTCRtpSender: tuple(
+        f"_RTCRtpSender__{name}" for name in ("encoder", "rtp_header_extensions_map", "rtp_timestamp", "rtt")
+    ),
+    RTCIceGatherer: ("_connection",),
+    ice.Connection: ("_protocols",),
 }
+"""What instances have from their `__init__` on."""
 
 
 class Changed(Exception):
@@ -64,15 +73,15 @@ def check() -> None:
     for owner, names in USED.items():
         for name in names:
             if not hasattr(owner, name):
-                raise Changed(
-                    f"{owner.__name__}.{name} is gone: this aiortc or aioice is not one Fancam was tested with"
-                )
-    for name in INSTANCE["receiver"]:
-        if f"_RTCRtpReceiver{name}" not in RTCRtpReceiver.__init__.__code__.co_names:
-            raise Changed(f"RTCRtpReceiver.{name} is gone: this aiortc is not one Fancam was tested with")
-    for name in INSTANCE["sender"]:
-        if f"_RTCRtpSender{name}" not in RTCRtpSender.__init__.__code__.co_names:
-            raise Changed(f"RTCRtpSender.{name} is gone: this aiortc is not one Fancam was tested with")
+                raise _changed(owner, name)
+    for owner, names in INSTANCE.items():
+        for name in names:
+            if name not in owner.__init__.__code__.co_names:
+                raise _changed(owner, name)
+
+
+def _changed(owner: Any, name: str) -> Changed:
+    return Changed(f"{owner.__name__}.{name} is gone: this aiortc or aioice is not one Fancam was tested with")
 
 
 def prepare() -> None:
@@ -104,10 +113,42 @@ def _with_rsa(create: Callable[..., Any]) -> Callable[..., Any]:
 
 def _with_loopback(find: Callable[[bool, bool], list[str]]) -> Callable[[bool, bool], list[str]]:
     def get_host_addresses(use_ipv4: bool, use_ipv6: bool) -> list[str]:
-        return [LOOPBACK] * use_ipv4 + find(use_ipv4, use_ipv6)
+        return [LOOPBACK] * use_ipv4 + [LOOPBACK_6] * use_ipv6 + find(use_ipv4, use_ipv6)
 
     get_host_addresses.with_loopback = True  # type: ignore[attr-defined]
     return get_host_addresses
+
+
+def gather_from(pc: RTCPeerConnection, network: Network) -> None:
+    """Let a connection that has its remote description take its sockets from `network`, whose NoPort then comes out of
+    `setLocalDescription`. There are host candidates only: no STUN server is asked."""
+    transports = {transceiver.receiver.transport for transceiver in pc.getTransceivers()}
+    if pc.sctp is not None:
+        transports.add(pc.sctp.transport)
+    for transport in transports:
+        connection = transport.transport.iceGatherer._connection
+        connection.get_component_candidates = functools.partial(_host_candidates, connection, network)  # type: ignore[method-assign]
+
+
+async def _host_candidates(
+    connection: ice.Connection, network: Network, component: int, addresses: list[str], timeout: int = 5
+) -> list[ice.Candidate]:
+    """Stands where aioice binds its sockets; the candidates are what the answer tells."""
+
+    def candidate(host: str, port: int) -> ice.Candidate:
+        foundation, priority = candidate_foundation("host", "udp", host), candidate_priority(component, "host")
+        return ice.Candidate(foundation, component, "udp", priority, host, port, "host")
+
+    sockets = network.bind(addresses)
+    told = [candidate(*address) for address in network.tell(sockets)]
+    for sock in sockets:
+        own = candidate(*sock.getsockname()[:2])
+        _, protocol = await asyncio.get_running_loop().create_datagram_endpoint(
+            lambda: ice.StunProtocol(connection), sock=sock
+        )
+        protocol.local_candidate = own
+        connection._protocols.append(protocol)
+    return told
 
 
 def packetise(codec: str, data: bytes, picture_id: int) -> list[bytes]:

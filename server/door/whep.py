@@ -70,7 +70,12 @@ async def watch(stream: str, feed: str, request: Request) -> Response:
 
             try:
                 peer = await answer_viewer(
-                    offer, pick=pick, audio=door.hub.audio_of(stream, feed), metadata=True, on_closed=closed
+                    offer,
+                    pick=pick,
+                    audio=door.hub.audio_of(stream, feed),
+                    metadata=True,
+                    on_closed=closed,
+                    network=door.network,
                 )
             except BaseException:
                 closed()

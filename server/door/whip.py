@@ -52,6 +52,7 @@ async def publish(stream: StreamName, request: Request) -> Response:
                 on_gap=lambda: door.hub.on_gap(stream, source),
                 on_audio=lambda payload, rtp_time: door.hub.on_audio(stream, source, payload, rtp_time),
                 on_closed=closed,
+                network=door.network,
             )
             try:
                 replaced = door.hub.start(stream, source, peer)
@@ -99,7 +100,8 @@ class counted:
         if isinstance(error, Refused | OfferError):  # what follows a colon may be a piece of the offer
             logger.warning("a %s offer is refused: %s %s", self._kind, status, error.text.partition(":")[0])
         if isinstance(error, OfferError):
-            raise HTTPException(error.status, error.text) from error
+            again = {"Retry-After": "5"} if error.status == 503 else None
+            raise HTTPException(error.status, error.text, again) from error
 
 
 def created(session: Session, location: str) -> Response:
