@@ -23,6 +23,7 @@ from engines.frame import F32, RTP_CLOCK_HZ
 from engines.pipeline import Analysed, FancamFeed, Pipeline, RedactedFeed
 from engines.render.crop import DEFAULT_PRESET, output_size
 from engines.render.redact import Style
+from engines.render.zones import Zones
 from engines.track.lookahead import Lookahead
 
 LEAST_SEEN_S: Final = 1.0
@@ -40,6 +41,13 @@ class Options:
     preset: str = DEFAULT_PRESET
     x264_preset: str = "veryfast"
     crf: int = 23
+    zones: Zones = field(default_factory=Zones)
+    """Burnt into everything that is written."""
+
+
+def told(options: Options) -> dict[str, Any]:
+    """The options as the summary has them."""
+    return {**{name: getattr(options, name) for name in Options.__slots__}, "zones": options.zones.polygons}
 
 
 @dataclass(slots=True)
@@ -89,14 +97,14 @@ def process(
     """
     with VideoFile(video) as source:
         out.mkdir(parents=True, exist_ok=True)
-        summary = Summary(video.name, source.width, source.height, float(source.fps), options=asdict(options))
+        summary = Summary(video.name, source.width, source.height, float(source.fps), options=told(options))
         detector.warm_up(source.width, source.height)
         summary.detector = detector.describe()
         pipeline, lookahead = Pipeline(detector), Lookahead[Analysed]()
         with Writers(source, out, options, summary) as writers:
             confirmed: set[int] = set()
             for frame in source:
-                analysed = pipeline.analyse(frame)
+                analysed = pipeline.analyse(options.zones.burn(frame))
                 confirmed.update(analysed.tracks.ids[analysed.tracks.confirmed].tolist())
                 summary.frames += 1
                 summary.faces += int((analysed.detections.scores >= 0.5).sum())

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from engines.render.zones import Zones
 
 
 def command(
@@ -17,6 +21,10 @@ def command(
     ] = True,
     keep_audio: Annotated[bool, typer.Option("--keep-audio", help="Keep the sound: a voice identifies.")] = False,
     style: Annotated[str, typer.Option(help="How faces are covered: solid, mosaic or blur.")] = "solid",
+    zones: Annotated[
+        Path | None,
+        typer.Option(help="JSON file of polygons to black out everywhere: [[[x, y], [x, y], [x, y]]], each 0 to 1."),
+    ] = None,
     preset: Annotated[
         str, typer.Option(help="How fancams frame: face, 'upper body', 'full body' or seeds (200x630).")
     ] = "upper body",
@@ -45,7 +53,7 @@ def command(
     try:
         detector = open_detector(runtime=runtime, long_side=imgsz)  # type: ignore[arg-type]
         with progress("redacting", "frames") as update:
-            options = Options(fancams=fancams, keep_audio=keep_audio, style=style, preset=preset)  # type: ignore[arg-type]
+            options = Options(fancams, keep_audio, style, preset, zones=_read_zones(zones))  # type: ignore[arg-type]
             summary = process(video, out, detector, options, update)
     except (FileError, RuntimeFailure, FFmpegError, OSError) as error:
         raise Failure(str(error)) from error
@@ -55,3 +63,15 @@ def command(
     print(f"{out / 'redacted.mp4'}, {len(cut)} fancams, {out / 'tracks.csv'}, {out / 'summary.json'}")
     if summary.broken:
         print(f"{video}: {summary.broken} damaged places could not be decoded; what could is there")
+
+
+def _read_zones(path: Path | None) -> Zones:
+    from client.cli.main import Failure
+    from engines.render.zones import Zones
+
+    try:
+        return Zones.parse(json.loads(path.read_text())) if path else Zones()
+    except OSError as error:
+        raise Failure(f"{path}: {error.strerror}") from error
+    except ValueError as error:  # no JSON, or no zones
+        raise Failure(f"{path}: {error}") from error

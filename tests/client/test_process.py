@@ -185,6 +185,36 @@ class Failing:
         return [Detections.none_for(frame, complete=True) for frame in frames]
 
 
+def test_zones_are_black_in_everything_that_is_written(scene: Path, tmp_path: Path) -> None:
+    zones = tmp_path / "zones.json"
+    zones.write_text("[[[0, 0], [0.5, 0], [0.5, 1], [0, 1]]]")
+    assert run("process", scene, "--out", tmp_path / "out", "--zones", zones, "--preset", "full body") == 0
+    for frame in decoded(tmp_path / "out/redacted.mp4"):
+        half = frame.width // 2 - 8
+        assert frame.y[:, :half].max() < 64  # a cover at the edge is 44
+        assert np.ptp(frame.y[:, half + 16 :]) > 60
+    summary = json.loads((tmp_path / "out/summary.json").read_text())
+    assert summary["options"]["zones"] == [[[0, 0], [0.5, 0], [0.5, 1], [0, 1]]]
+    with (tmp_path / "out/tracks.csv").open() as table:
+        rows = [*csv.DictReader(table)]
+    assert rows
+    assert all(float(row["x"]) > 0.45 for row in rows)  # who stands in a zone is not even looked for
+
+
+@pytest.mark.parametrize("text", ["[[[0, 0], [2, 0], [0, 1]]]", "no JSON", None])
+def test_zones_that_cannot_be_read_are_one_line(
+    scene: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], text: str | None
+) -> None:
+    zones = tmp_path / "zones.json"
+    if text is not None:
+        zones.write_text(text)
+    assert run("process", scene, "--out", tmp_path / "out", "--zones", zones) == 1
+    lines = capfd.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert "zones.json" in lines[0]
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("at", [0, 20, 45])
 def test_a_failure_in_the_middle_leaves_no_file(scene: Path, tmp_path: Path, at: int) -> None:
     with pytest.raises(ZeroDivisionError, match="on purpose"):

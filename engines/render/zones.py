@@ -1,0 +1,90 @@
+"""Privacy zones: parts of the picture that nobody ever sees, such as a neighbour's window.
+
+They are burnt into a copy of the frame before anything else looks at it, so that detection, every feed, fancams and
+recordings alike have nothing there to show.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import cv2
+import numpy as np
+
+from engines.frame import U8, Frame
+
+MOST_ZONES: Final = 32
+MOST_POINTS: Final = 64
+BURNT_YUV: Final = (16, 128, 128)
+SHIFT: Final = 4
+"""Bits of a pixel's fraction, for OpenCV."""
+
+Polygon = tuple[tuple[float, float], ...]
+
+
+class Zones:
+    """Polygons in shares of the picture's width and height, so that they hold for every size of it."""
+
+    def __init__(self, polygons: tuple[Polygon, ...] = ()) -> None:
+        self.polygons = polygons
+        self._size = (0, 0)
+        self._masks: list[tuple[U8, U8]] = []
+        """For each plane: 255 where it stays, and what is to be seen elsewhere."""
+
+    def __bool__(self) -> bool:
+        return bool(self.polygons)
+
+    @classmethod
+    def parse(cls, value: Any) -> Zones:
+        """From JSON: `[[[x, y], [x, y], [x, y], …], …]`, each number from 0 to 1.
+
+        Raises:
+            ValueError: what is wrong with it, in one line.
+        """
+        if not isinstance(value, list | tuple) or len(value) > MOST_ZONES:
+            raise ValueError(f"zones are a list of at most {MOST_ZONES} polygons")
+        return cls(tuple(_polygon(points, number) for number, points in enumerate(value, 1)))
+
+    def burn(self, frame: Frame) -> Frame:
+        """The frame itself without zones, else a copy of it in which they are one colour. From one thread at a time."""
+        if not self.polygons:
+            return frame
+        if self._size != (frame.width, frame.height):
+            self._size = frame.width, frame.height
+            luma, chroma = self._draw(*self._size)
+            masks = zip((luma, chroma, chroma), BURNT_YUV, strict=True)
+            self._masks = [(stays, np.where(stays, 0, level).astype(np.uint8)) for stays, level in masks]
+        planes = []
+        for plane, (stays, instead) in zip((frame.y, frame.u, frame.v), self._masks, strict=True):
+            burnt = np.bitwise_and(plane, stays)
+            np.bitwise_or(burnt, instead, out=burnt)
+            burnt.flags.writeable = False
+            planes.append(burnt)
+        y, u, v = planes
+        return Frame(y, u, v, frame.rtp_time, frame.arrival_ns, frame.ledger)
+
+    def _draw(self, width: int, height: int) -> tuple[U8, U8]:
+        """What stays, for luma and chroma: 255, and 0 in the zones; each chroma sample that a zone touches goes whole."""
+        half_w, half_h = (width + 1) // 2, (height + 1) // 2
+        inside = np.zeros((2 * half_h, 2 * half_w), np.uint8)
+        for polygon in self.polygons:
+            corners = np.array(polygon) * (width, height) - 0.5  # OpenCV's pixels have their centres at whole numbers
+            cv2.fillPoly(inside, [np.round(corners * (1 << SHIFT)).astype(np.int32)], 255, cv2.LINE_8, SHIFT)
+        touched = inside.reshape(half_h, 2, half_w, 2).max(axis=(1, 3))
+        luma = np.repeat(np.repeat(touched, 2, axis=0), 2, axis=1)[:height, :width]
+        return ~np.ascontiguousarray(luma), ~touched
+
+
+def _polygon(points: Any, number: int) -> Polygon:
+    if not isinstance(points, list | tuple) or not 3 <= len(points) <= MOST_POINTS:
+        raise ValueError(f"zone {number} is not a list of 3 to {MOST_POINTS} points")
+    corners = []
+    for point in points:
+        if not isinstance(point, list | tuple) or len(point) != 2 or not all(_is_share(share) for share in point):
+            raise ValueError(f"zone {number}: a point is two numbers from 0 to 1")
+        corners.append((float(point[0]), float(point[1])))
+    return tuple(corners)
+
+
+def _is_share(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
