@@ -30,9 +30,9 @@ class VideoFile:
     """An open video file; iterate over it once for its frames.
 
     `width` and `height` are those of the frames: upright (the rotation in the file's metadata is applied) and even (the last
-    column or row is repeated). `sample_aspect_ratio` of those, 1 when unknown; `fps` the average rate; `frames_expected` 0
-    when unknown; `broken` counts pieces of data that could not be decoded. A file that changes size midway is
-    scaled to the size of its first frame.
+    column or row is repeated). `sample_aspect_ratio` of those, 1 when unknown; `fps` the average rate; `duration_s` and
+    `frames_expected` as the file says, 0 when it does not; `broken` counts pieces of data that could not be decoded. A file
+    that changes size midway is scaled to the size of its first frame.
     """
 
     def __init__(self, path: Path) -> None:
@@ -60,6 +60,9 @@ class VideoFile:
         self._stream.codec_context.options = {"max_pixels": str(MAX_SIDE_PX * MAX_SIDE_PX)}
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.fps = Fraction(rate.numerator, rate.denominator) if rate else USUAL_FPS
+        self.duration_s = (self._container.duration or 0) / 1e6
+        if self._stream.duration and self._stream.time_base:
+            self.duration_s = float(self._stream.duration * self._stream.time_base)
         self.frames_expected = self._stream.frames or round(self.duration_s * self.fps)
         self.start_s = 0.0
         """Time of the first frame in the file's own clock, subtracted from all; known once iteration has begun."""
@@ -75,13 +78,6 @@ class VideoFile:
         self.sample_aspect_ratio = Fraction(sar.numerator, sar.denominator) if sar else Fraction(1)
         if _turns(self._first) % 2:
             self.sample_aspect_ratio = 1 / self.sample_aspect_ratio
-
-    @property
-    def duration_s(self) -> float:
-        """As the file says, 0 when it does not."""
-        if self._stream.duration and self._stream.time_base:
-            return float(self._stream.duration * self._stream.time_base)
-        return (self._container.duration or 0) / 1e6
 
     def __enter__(self) -> VideoFile:
         return self
