@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-HELPERS = ("report",)
+HELPERS = ("report", "wire")
 
 
 def questions() -> dict[str, str]:
