@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import json
 import os
 import re
 from collections.abc import Callable, Collection
@@ -19,6 +20,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from engines.render.zones import Zones
 from server.ice import IceServer
 
 FILE: Final = "fancam.toml"
@@ -75,6 +77,11 @@ class Settings(BaseSettings):
 
     model: Path | None = _key(None, "Streams", "A face model (ONNX) instead of the built-in one.")
     keep_audio: bool = _key(False, "Streams", "Keep the sound in the redacted feed; a voice identifies.")
+    zones: Words = _key(
+        (),
+        "Streams",
+        "Black out the polygons of this JSON file, [[[x, y], ...], ...] from 0 to 1, in all feeds of NAME.",
+    )
     max_streams: int = _key(8, "Streams", "Publishers at a time.", ge=1, le=64)
     max_viewers: int = _key(64, "Streams", "Viewers at a time.", ge=1, le=1024)
     max_feeds: int = _key(8, "Streams", "Feeds encoded at a time; one feed in two codecs counts twice.", ge=1, le=64)
@@ -100,7 +107,7 @@ class Settings(BaseSettings):
     def _split_hosts(cls, value: Any) -> Any:
         return value.replace(",", " ").split() if isinstance(value, str) else value
 
-    @field_validator("token", "input", "ice_server", mode="before")
+    @field_validator("token", "input", "ice_server", "zones", mode="before")
     @classmethod
     def _split_words(cls, value: Any) -> Any:
         return value.split() if isinstance(value, str) else value
@@ -130,6 +137,21 @@ class Settings(BaseSettings):
             if name in names:
                 raise ValueError(f"two inputs are called {name!r}")
             names.add(name)
+        return value
+
+    @field_validator("zones")
+    @classmethod
+    def _are_zones(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            name, _, file = text.partition("=")
+            if not re.fullmatch(NAME_PATTERN, name) or not file:
+                raise ValueError("zones are NAME=FILE, such as lobby=lobby-zones.json")
+            try:
+                Zones.parse(json.loads(Path(file).read_text()))
+            except OSError as error:
+                raise ValueError(f"{file}: {error.strerror}") from None
+            except ValueError as error:
+                raise ValueError(f"{file}: {error}") from None
         return value
 
     @field_validator("udp_ports")
@@ -187,6 +209,12 @@ class Settings(BaseSettings):
             return None
         first, last = map(int, self.udp_ports.split("-"))
         return range(first, last + 1)
+
+    @property
+    def policies(self) -> dict[str, dict[str, Any]]:
+        """What holds for streams of these names from their first frame on."""
+        files = (text.partition("=") for text in self.zones)
+        return {name: {"zones": json.loads(Path(file).read_text())} for name, _, file in files}
 
     @property
     def ice_servers(self) -> list[IceServer]:

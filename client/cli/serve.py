@@ -40,6 +40,7 @@ def command(
     allow_private: Annotated[bool | None, _flag("allow_private")] = None,
     model: Annotated[Path | None, _flag("model", "FILE")] = None,
     keep_audio: Annotated[bool | None, _flag("keep_audio")] = None,
+    zones: Annotated[list[str] | None, _flag("zones", "NAME=FILE")] = None,
     max_streams: Annotated[int | None, _flag("max_streams", "N")] = None,
     max_viewers: Annotated[int | None, _flag("max_viewers", "N")] = None,
     max_feeds: Annotated[int | None, _flag("max_feeds", "N")] = None,

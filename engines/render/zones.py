@@ -15,6 +15,7 @@ from engines.frame import U8, Frame
 
 MOST_ZONES: Final = 32
 MOST_POINTS: Final = 64
+EVERYWHERE: Final = (((0, 0), (1, 0), (1, 1), (0, 1)),)
 BURNT_YUV: Final = (16, 128, 128)
 SHIFT: Final = 4
 """Bits of a pixel's fraction, for OpenCV."""

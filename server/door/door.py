@@ -53,6 +53,7 @@ class Door:
             self.metrics,
             max_feeds=settings.max_feeds,
             keep_audio=settings.keep_audio,
+            policies=settings.policies,
             changed=self.events.changed,
             evict=self._evict,
         )

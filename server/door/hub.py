@@ -9,7 +9,7 @@ import itertools
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from server.door.feed import KEY_INTERVAL_NS, Feed
@@ -40,6 +40,7 @@ class Hub:
         *,
         max_feeds: int,
         keep_audio: bool,
+        policies: Mapping[str, dict[str, Any]],
         changed: Callable[[], None],
         evict: Callable[[Watcher, str], None],
         clock_ns: Callable[[], int] = time.monotonic_ns,
@@ -54,7 +55,7 @@ class Hub:
         self._by_ident: dict[int, Stream] = {}
         self._feed_by_ident: dict[int, tuple[Stream, Feed]] = {}
         self._slates: dict[str, bytes] = {}
-        self._policies: dict[str, dict[str, Any]] = {}
+        self._policies = dict(policies)
         self._rates_ns = 0
 
     # Publishers
@@ -143,13 +144,15 @@ class Hub:
         """The stream, if it has a publisher and this feed.
 
         Raises:
-            Refused: 409 nobody publishes, 404 no such track, 503 no studio has been ready yet.
+            Refused: 409 nobody publishes, 404 no such track, 403 raw in spite of zones, 503 no studio has been ready yet.
         """
         stream = self.streams.get(name)
         if stream is None or stream.source is None:
             raise Refused(409, f"nobody publishes {name}", 2)
         if feed_name.startswith("fancam/") and feed_name not in stream.fancams:
             raise Refused(404, f"{name} has no {feed_name}")
+        if feed_name == "raw" and stream.zones:
+            raise Refused(403, f"{name} has privacy zones, and so no raw feed")
         if not self._studio.ever_ready:
             raise Refused(503, "the server is still warming up", 2)
         return stream
@@ -207,6 +210,9 @@ class Hub:
         told = ", ".join(f"{key} {value}" for key, value in change.items())
         logger.info("%s: redaction is told %s", name, told, extra={"stream": name})
         self._policies[name] = dict(stream.policy)
+        if stream.zones:
+            for key in [key for key, feed in stream.feeds.items() if feed.name == "raw"]:
+                self._end_feed(stream, key, "the stream has privacy zones")
         if stream.source is not None:
             self._orders.change_policy(stream, change)
         now_ns = self._clock_ns()

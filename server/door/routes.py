@@ -8,8 +8,9 @@ from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
+from engines.render.zones import Zones
 from server.door.access import ANY_VIEW, Caller, Right, require
 from server.door.limits import MAX_JSON_BYTES, StreamName, read_body
 
@@ -28,6 +29,15 @@ class Redaction(BaseModel):
     """Cover the whole picture of every feed, at once."""
     style: Literal["solid", "mosaic", "blur"] | None = None
     """How a face is covered; every style destroys it."""
+    zones: list[list[tuple[float, float]]] | None = None
+    """Polygons, x and y from 0 to 1, that are blacked out in every feed, in place of those before; with any, there is no
+    raw feed."""
+
+    @field_validator("zones")
+    @classmethod
+    def _are_zones(cls, value: Any) -> Any:
+        Zones.parse(value or [])
+        return value
 
 
 @router.get("/streams", tags=["Streams"], dependencies=[Depends(viewer_or_admin)])
@@ -60,7 +70,7 @@ async def latency(stream: StreamName, request: Request) -> dict[str, Any]:
     },
 )
 async def redaction(stream: StreamName, request: Request) -> dict[str, Any]:
-    """Panic, or another style, from the next frame on."""
+    """Panic, another style or other privacy zones, from the next frame on."""
     body = await read_body(request, "application/json", MAX_JSON_BYTES)
     try:
         change = Redaction.model_validate_json(body)

@@ -88,6 +88,11 @@ class Stream:
     def panic(self) -> bool:
         return bool(self.policy.get("panic"))
 
+    @property
+    def zones(self) -> list[Any]:
+        """What is burnt into all its feeds; a stream with zones has no raw feed."""
+        return list(self.policy.get("zones", ()))
+
     def state(self, now_ns: int, studio_active: bool) -> str:
         if self.source is None or self.source.silent_ns(now_ns) > STALLED_NS:
             return "stalled"
@@ -108,8 +113,9 @@ class Stream:
     def describe(self, now_ns: int, studio_active: bool) -> dict[str, Any]:
         """One entry of GET /streams."""
         feeds = []
+        standing = [name for name in STANDING_FEEDS if name != "raw" or not self.zones]
         watched = [feed.name for feed in self.feeds.values()]
-        for name in dict.fromkeys([*STANDING_FEEDS, *self.fancams, *watched]):
+        for name in dict.fromkeys([*standing, *self.fancams, *watched]):
             versions = [feed for feed in self.feeds.values() if feed.name == name]
             size = self.size if name == "raw" else next((feed.size for feed in versions if feed.size), None)
             feeds.append({"name": name, "viewers": sum(feed.viewers for feed in versions), "size": size})
@@ -121,6 +127,7 @@ class Stream:
             "height": height,
             "codec": self.codec,
             "panic": self.panic,
+            "zones": self.zones,
             "input": self.source.describe_input() if self.source and self.source.describe_input else None,
             "feeds": feeds,
             "tracks": [{"label": f"person {track['id']}", **track} for track in self.tracks],

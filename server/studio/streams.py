@@ -11,6 +11,7 @@ from engines.codecs.decode import Codec
 from engines.frame import RTP_CLOCK_HZ, Detections, Frame, Tracks
 from engines.pipeline import Pipeline
 from engines.render.redact import STYLES, Style
+from engines.render.zones import EVERYWHERE, Zones
 from server.link import Kind
 from server.studio.intake import AccessUnit, Intake, Timeline
 from server.studio.ledger import Tally
@@ -49,6 +50,7 @@ class Stream:
         self.pipeline = Pipeline()
         self.panic = False
         self.style: Style = "solid"
+        self.zones = Zones()
         self.size: tuple[int, int] | None = None
         self.tracks = Tracks.empty()
         self._inference, self._outbox = inference, outbox
@@ -92,6 +94,12 @@ class Stream:
             self.style = style
         else:
             logger.warning("no style %r: the stream keeps %s", style, self.style)
+        if "zones" in policy:
+            try:
+                self.zones = Zones.parse(policy["zones"])
+            except ValueError as error:
+                logger.warning("%s: %s: the whole picture is a zone", self.name, error)
+                self.zones = Zones.parse(EVERYWHERE)
         self.panic = bool(policy.get("panic", self.panic))
         for feed in self._feeds:
             feed.wake()
@@ -162,7 +170,7 @@ class Stream:
             self._intervals += 1
             self._frame_ticks += max(0.1, 1 / self._intervals) * (ticks - self._frame_ticks)
         self._last_rtp_time = frame.rtp_time
-        self._inference.offer(self, frame)
+        self._inference.offer(self, self.zones.burn(frame))
 
     def _need_key(self) -> None:
         self._outbox.send(Kind.NEED_KEY, self.ident)

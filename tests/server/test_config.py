@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.config import config_text
-from server.settings import Settings, load_settings
+from server.config import config_text, toml
+from server.settings import Settings, group_of, load_settings
 
 WORDS = st.lists(st.text(), max_size=3).map(tuple)
 NAMES = st.from_regex(r"[a-z0-9][a-z0-9_-]{0,9}", fullmatch=True)
@@ -38,17 +38,19 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "log_json": st.booleans(),
     "verbose": st.booleans(),
 }
-TLS = st.booleans()
+FILES = {"tls_cert", "tls_key", "zones"}
+"""Files must be there, and hold what they should."""
 
 
-@given(values=st.fixed_dictionaries({}, optional=VALUES), tls=TLS)
+@given(values=st.fixed_dictionaries({}, optional=VALUES), files=st.booleans())
 def test_reading_what_is_printed_gives_the_same_settings(
-    values: dict[str, Any], tls: bool, tmp_path_factory: pytest.TempPathFactory
+    values: dict[str, Any], files: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.getbasetemp()
-    if tls:
-        values |= {"tls_cert": folder / 'cert "1".pem', "tls_key": folder / 'cert "1".pem'}
-        values["tls_cert"].touch()
+    if files:
+        file = folder / 'the "1".json'
+        file.write_text("[[[0, 0], [1, 0], [1, 1]]]")
+        values |= {"tls_cert": file, "tls_key": file, "zones": (f"lobby={file}",)}
     settings = Settings(**values)
     before = Path.cwd()
     os.chdir(folder)
@@ -61,7 +63,7 @@ def test_reading_what_is_printed_gives_the_same_settings(
 
 
 def test_the_property_above_covers_every_setting_that_holds_no_secret() -> None:
-    assert set(VALUES) == set(Settings.model_fields) - {"tls_cert", "tls_key", "token"}
+    assert set(VALUES) | FILES | {"token"} == set(Settings.model_fields)
 
 
 def test_every_setting_is_there_with_its_meaning_and_default() -> None:
@@ -86,3 +88,14 @@ def test_secrets_are_not_printed_and_their_settings_are_left_out() -> None:
     assert {"token", "input", "ice_server"}.isdisjoint(tomllib.loads(text))
     for shown in ("rtsp://***@cam/1?***", "rtmp://host/***", "c=http://host/path", "d=x.mp4", "turn:***:***@h:3478"):
         assert shown in text
+
+
+def test_the_documentation_lists_every_setting_as_it_is() -> None:
+    text = (Path(__file__).parents[2] / "docs/configuration.md").read_text()
+    rows: list[str] = []
+    for key, field in Settings.model_fields.items():
+        heading = [f"## {group_of(key)}", "", "| Key | Default | What it does |", "| --- | --- | --- |"]
+        rows += [] if heading[0] in rows else [*([""] if rows else []), *heading]
+        rows.append(f"| `{key}` | `{toml(field.default)}` | {field.description} |")
+    table = "\n".join(rows)
+    assert table in text, f"docs/configuration.md should hold:\n\n{table}"

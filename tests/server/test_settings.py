@@ -147,3 +147,18 @@ def test_secrets_are_in_no_text_of_the_settings() -> None:
 )  # fmt: skip
 def test_only_this_machine_reaches_loopback(host: str, loopback: bool) -> None:
     assert load_settings(host=host).is_loopback is loopback
+
+
+def test_zones_hold_for_a_name_from_the_first_frame_on(tmp_path: Path) -> None:
+    file = tmp_path / "lobby.json"
+    file.write_text("[[[0, 0], [1, 0], [1, 1]]]")
+    assert load_settings(zones=(f"lobby={file}",)).policies == {"lobby": {"zones": [[[0, 0], [1, 0], [1, 1]]]}}
+
+
+@pytest.mark.parametrize("text", ["[[[0, 0], [1, 0]]]", "{", None])
+def test_a_file_without_zones_is_refused_at_the_start(tmp_path: Path, text: str | None) -> None:
+    file = tmp_path / "lobby.json"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(SettingsError, match=r"--zones: .*lobby\.json: [^\n]+$"):
+        load_settings(zones=(f"lobby={file}",))

@@ -91,13 +91,13 @@ class FakeViewer:
 class House:
     """A hub with everything around it; `now_ns` is its clock."""
 
-    def __init__(self, **port: Any) -> None:
+    def __init__(self, policies: dict[str, dict[str, Any]] | None = None, **port: Any) -> None:
         self.now_ns = 1_000 * S
         self.port = Port(**port)
         self.evicted: list[tuple[str, str]] = []
         self.metrics = Metrics()
         self.hub = Hub(
-            self.port, self.metrics, max_feeds=3, keep_audio=False, changed=lambda: None,
+            self.port, self.metrics, max_feeds=3, keep_audio=False, policies=policies or {}, changed=lambda: None,
             evict=lambda watcher, reason: self.evicted.append((watcher.feed.name, reason)),
             clock_ns=lambda: self.now_ns, make_broadcast=Recorder,
         )  # fmt: skip
