@@ -11,6 +11,10 @@ from email.message import Message
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 
+from aiortc import RTCIceServer
+
+from server.ice import IceServer
+
 TIMEOUT_S: Final = 10
 FINAL: Final = (400, 401, 403, 404, 405, 415, 421, 422)
 """Answers that the same offer would get again."""
@@ -36,6 +40,23 @@ def check_url(url: str) -> str:
     if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc:
         raise ValueError(f"{url!r} is not an http:// or https:// address")
     return url
+
+
+async def turn_servers(url: str, token: str | None) -> list[RTCIceServer]:
+    """The TURN servers that a WHIP or WHEP endpoint tells of (RFC 9725 §4.6); none when it says nothing.
+
+    STUN servers are left out: the server learns this client's address from its packets.
+    """
+    try:
+        _, headers, _ = await asyncio.to_thread(_ask, "OPTIONS", url, token, None)
+    except (Refused, Unreachable):  # the offer that follows will say what is wrong
+        return []
+    told = IceServer.from_links(headers.get_all("Link", []))
+    return [
+        RTCIceServer(urls=[server.url], username=server.username, credential=server.credential)
+        for server in told
+        if server.url.startswith("turn")
+    ]
 
 
 async def post_offer(url: str, token: str | None, sdp: str) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote
@@ -16,6 +17,9 @@ ADDRESS: Final = re.compile(
     r"(?:\?transport=(?P<transport>udp|tcp))?"
 )
 GRAMMAR: Final = "an ICE server is stun:HOST[:PORT] or turn:USER:PASSWORD@HOST[:PORT][?transport=udp|tcp]"
+PRINTABLE: Final = re.compile(r"[ -~]*")
+PARAMETER: Final = re.compile(r';\s*([\w-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]+))')
+LINK: Final = re.compile(r'<([^>]*)>((?:[^",<]|"(?:[^"\\]|\\.)*")*)')
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,4 +51,33 @@ class IceServer:
         url = f"{match['scheme']}:{match['host']}{port}{transport}"
         if not is_turn:
             return cls(url)
-        return cls(url, unquote(match["username"]), unquote(match["credential"]))
+        username, credential = unquote(match["username"]), unquote(match["credential"])
+        if not PRINTABLE.fullmatch(username + credential):
+            raise ValueError("a TURN server's user and password are printable ASCII")
+        return cls(url, username, credential)
+
+    def link(self) -> str:
+        """The Link header that tells clients of it (RFC 9725 §4.6)."""
+        text = f'<{self.url}>; rel="ice-server"'
+        if self.username is None or self.credential is None:
+            return text
+        return f'{text}; username={_quote(self.username)}; credential={_quote(self.credential)}; credential-type="password"'
+
+    @classmethod
+    def from_links(cls, headers: Iterable[str]) -> list[IceServer]:
+        """Those that a server tells of in its Link headers; links of other kinds are left out."""
+        servers = []
+        for link in LINK.finditer(", ".join(headers)):
+            values = {name.lower(): bare or _plain(quoted) for name, quoted, bare in PARAMETER.findall(link[2])}
+            if "ice-server" in values.get("rel", "").split():
+                servers.append(cls(link[1], values.get("username"), values.get("credential")))
+        return servers
+
+
+def _quote(text: str) -> str:
+    """As a quoted-string (RFC 9110 §5.6.4)."""
+    return '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'
+
+
+def _plain(quoted: str) -> str:
+    return re.sub(r"\\(.)", r"\1", quoted)

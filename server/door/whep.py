@@ -84,4 +84,4 @@ async def watch(stream: str, feed: str, request: Request) -> Response:
                 await peer.close()
                 raise Refused(409, f"{feed} of {stream} has ended meanwhile", 2)
             session.peer = watcher.peer = peer
-    return created(session, f"/whep/session/{session.ident}")
+    return created(door, session, f"/whep/session/{session.ident}")

@@ -62,7 +62,7 @@ async def publish(stream: StreamName, request: Request) -> Response:
             session.peer = peer
             if replaced is not None:
                 door.sessions.run(replaced.close())
-    return created(session, f"/whip/{stream}/{session.ident}")
+    return created(door, session, f"/whip/{stream}/{session.ident}")
 
 
 @router.patch("/whip/{stream}/{session}", status_code=204, openapi_extra=FRAGMENT_BODY)
@@ -104,11 +104,16 @@ class counted:
             raise HTTPException(error.status, error.text, again) from error
 
 
-def created(session: Session, location: str) -> Response:
+def created(door: Any, session: Session, location: str) -> Response:
     assert session.peer is not None
-    return Response(
-        session.peer.answer_sdp, 201, {"Location": location, "ETag": session.etag, "Accept-Patch": FRAGMENT}, SDP
-    )
+    headers = {"Location": location, "ETag": session.etag, "Accept-Patch": FRAGMENT}
+    return with_ice_servers(door, Response(session.peer.answer_sdp, 201, headers, SDP))
+
+
+def with_ice_servers(door: Any, response: Response) -> Response:
+    for server in door.settings.ice_servers:
+        response.headers.append("Link", server.link())
+    return response
 
 
 def find(request: Request, ident: str, kind: str, stream: str | None = None) -> Session:
@@ -149,6 +154,8 @@ async def delete(session: Session, request: Request) -> Response:
 
 
 def preflight(request: Request) -> Response:
+    """What OPTIONS gets. Callers who may do something here are told of the ICE servers, which most clients must know before
+    they offer (RFC 9725 §4.6); a browser's preflight, which carries no token, is not."""
     headers = {"Accept-Post": SDP}
     origin = request.headers.get("origin")
     if origin is not None and urlsplit(origin).netloc.lower() == request.headers["host"].lower():
@@ -159,4 +166,9 @@ def preflight(request: Request) -> Response:
             "Access-Control-Expose-Headers": "Location, ETag, Link",
             "Vary": "Origin",
         }
-    return Response(status_code=200, headers=headers)
+    response = Response(status_code=200, headers=headers)
+    door = request.app.state.door
+    caller = door.access.caller(request.headers.get("authorization"), client_address(request))
+    if caller is None or "access-control-request-method" in request.headers:
+        return response
+    return with_ice_servers(door, response)
