@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
+from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
 
-from client.session import Refused, Unreachable, delete, post_offer
+from client.session import Refused, Unreachable, delete, post_offer, turn_servers
 from server.door import rtp
 from server.door.broadcast import AccessUnit, AudioBroadcast, Broadcast
 from server.pull.source import Source
@@ -42,8 +42,9 @@ async def publish(
     while True:
         started_s = time.monotonic()
         try:
+            servers = await turn_servers(url, token)
             source = await asyncio.to_thread(Source, name, loop)
-            await Session(source, url, token).run(lambda: say(f"publishing {name} to {url}"))
+            await Session(source, url, token, servers).run(lambda: say(f"publishing {name} to {url}"))
             return
         except (Refused, Unreachable, Lost) as error:
             if isinstance(error, Refused) and error.final:
@@ -58,9 +59,9 @@ async def publish(
 class Session:
     """One connection to a WHIP endpoint."""
 
-    def __init__(self, source: Source, url: str, token: str | None) -> None:
+    def __init__(self, source: Source, url: str, token: str | None, ice_servers: list[RTCIceServer]) -> None:
         self._source, self._url, self._token = source, url, token
-        self._peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self._peer = RTCPeerConnection(RTCConfiguration(iceServers=ice_servers))
         self._video, self._audio = Broadcast(source.codec), AudioBroadcast()
         self._heard_s = time.monotonic()
 

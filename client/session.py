@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import urllib.error
 import urllib.request
 from email.message import Message
@@ -18,6 +19,9 @@ from server.ice import IceServer
 TIMEOUT_S: Final = 10
 FINAL: Final = (400, 401, 403, 404, 405, 415, 421, 422)
 """Answers that the same offer would get again."""
+
+TURN: Final = re.compile(r"turns?:[A-Za-z0-9.-]+(:\d{1,5})?(\?transport=(udp|tcp))?")
+"""What aiortc can use: it takes no IPv6 address here."""
 
 
 class Refused(Exception):
@@ -51,11 +55,10 @@ async def turn_servers(url: str, token: str | None) -> list[RTCIceServer]:
         _, headers, _ = await asyncio.to_thread(_ask, "OPTIONS", url, token, None)
     except (Refused, Unreachable):  # the offer that follows will say what is wrong
         return []
-    told = IceServer.from_links(headers.get_all("Link", []))
     return [
         RTCIceServer(urls=[server.url], username=server.username, credential=server.credential)
-        for server in told
-        if server.url.startswith("turn")
+        for server in IceServer.from_links(headers.get_all("Link", []))
+        if TURN.fullmatch(server.url)
     ]
 
 

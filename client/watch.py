@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from aiortc import RTCSessionDescription
 
-from client.session import delete, post_offer
+from client.session import delete, post_offer, turn_servers
 from server.door import rtp
 from server.door.peers import AccessUnit, Publisher
 
@@ -40,8 +40,8 @@ class Watcher:
         self._url, self._token = url, token
         self._session_url: str | None = None
         self._over = asyncio.Event()
-        self._incoming = Publisher(on_unit, lambda: None, on_audio, self._over.set)
-        self._on_metadata = on_metadata
+        self._incoming: Publisher
+        self._on_unit, self._on_audio, self._on_metadata = on_unit, on_audio, on_metadata
 
     @property
     def codec(self) -> str:
@@ -60,6 +60,8 @@ class Watcher:
             Refused, Unreachable, Lost.
         """
         rtp.prepare()
+        servers = await turn_servers(self._url, self._token)
+        self._incoming = Publisher(self._on_unit, lambda: None, self._on_audio, self._over.set, servers)
         peer = self._incoming.pc
         video = peer.addTransceiver("video", direction="recvonly")
         audio = peer.addTransceiver("audio", direction="recvonly")

@@ -13,6 +13,7 @@ from typing import Any, Final
 from aiortc import (
     RTCConfiguration,
     RTCDataChannel,
+    RTCIceServer,
     RTCPeerConnection,
     RTCRtpReceiver,
     RTCRtpSender,
@@ -59,9 +60,9 @@ ANY_NETWORK: Final = Network()
 class Peer:
     """What publishers and viewers have in common: one peer connection that answers once and closes once."""
 
-    def __init__(self, on_closed: Callable[[], None]) -> None:
+    def __init__(self, on_closed: Callable[[], None], ice_servers: Sequence[RTCIceServer] = ()) -> None:
         # Without servers aiortc asks no public STUN server; our host candidates are all in the answer.
-        self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self.pc = RTCPeerConnection(RTCConfiguration(iceServers=list(ice_servers)))
         self.answer_sdp = ""
         self._on_closed: Callable[[], None] | None = on_closed
         self._offer: Offer | None = None
@@ -134,8 +135,9 @@ class Publisher(Peer):
         on_gap: Callable[[], None],
         on_audio: Callable[[bytes, int], None],
         on_closed: Callable[[], None],
+        ice_servers: Sequence[RTCIceServer] = (),
     ) -> None:
-        super().__init__(on_closed)
+        super().__init__(on_closed, ice_servers)
         self.codec = ""
         self.last_packet_ns = 0
         self.counts: Counter[str] = Counter()
