@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 MAX_JUMP_S: Final = 10.0
-MAX_BACK_S: Final = 1.0
 TICK_S: Final = 1 / 90_000
 
 
@@ -23,7 +22,7 @@ class Clock:
         if at_s is None:
             placed_s = self._next_s
         else:
-            if self._offset_s is None or not -MAX_BACK_S < at_s + self._offset_s - self.last_s < MAX_JUMP_S:
+            if self._offset_s is None or not -step_s < at_s + self._offset_s - self.last_s < MAX_JUMP_S:
                 self._offset_s = self._next_s - at_s
             placed_s = max(at_s + self._offset_s, self.last_s + TICK_S)
         self.last_s, self._next_s = placed_s, placed_s + step_s

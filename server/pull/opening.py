@@ -70,6 +70,7 @@ def _open_tunnel(address: Address, allow_private: bool) -> Opened:
     tunnel = Tunnel(address, allow_private)
     options = {"rtsp": {"protocol_whitelist": "tcp,rtp", "format_whitelist": "rtsp", "rtsp_transport": "tcp"},
                "rtmp": {"protocol_whitelist": "tcp,rtmp", "format_whitelist": "flv", "rtmp_live": "live"}}  # fmt: skip
+    began_s = time.monotonic()
     try:
         container = av.open(
             tunnel.url, options=options[address.protocol] | PROBE, timeout=(TIMEOUT_S, TIMEOUT_S), **LENIENT
@@ -78,7 +79,8 @@ def _open_tunnel(address: Address, allow_private: bool) -> Opened:
         tunnel.close()
         if tunnel.redirected:
             raise Refused(f"{address} redirects to another address, which is not followed") from None
-        raise _failure(address, error) from None
+        is_late = time.monotonic() - began_s >= TIMEOUT_S  # of which RTMP makes an error of its own
+        raise _failure(address, TimeoutError() if is_late else error) from None
 
     def close() -> None:
         container.close()

@@ -19,7 +19,6 @@ LARGEST_SOURCE_PX: Final = 4096 * 2304
 USUAL_FPS: Final = 30
 HD_PX: Final = 1280 * 720
 BIT_RATE, HD_BIT_RATE = 2_500_000, 5_000_000
-MAX_BACK_S: Final = 1.0
 
 Unit = tuple[bytes, float, bool]
 """Data (Annex B or VP8), time in s on the clock's line, and whether it is a key frame."""
@@ -65,9 +64,11 @@ class Passing:
             units = self._filter.filter(packet if packet.size else None)
         for unit in units:
             at_s = float(unit.pts * unit.time_base) if unit.pts is not None and unit.time_base else None
-            if at_s is not None and self._last_s - MAX_BACK_S < at_s < self._last_s:
-                raise CannotPass
             data, key = bytes(unit), bool(unit.is_keyframe)
+            if (
+                at_s is not None and at_s < self._last_s and not key
+            ):  # before a key frame only a clock set anew goes back
+                raise CannotPass
             if key:
                 data = self._checked(data)
             self._last_s = self._last_s if at_s is None else at_s
