@@ -20,7 +20,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from engines.render.zones import Zones
+from engines.policy import parse_zones
 from server.ice import IceServer
 
 FILE: Final = "fancam.toml"
@@ -147,7 +147,7 @@ class Settings(BaseSettings):
             if not re.fullmatch(NAME_PATTERN, name) or not file:
                 raise ValueError("zones are NAME=FILE, such as lobby=lobby-zones.json")
             try:
-                Zones.parse(json.loads(Path(file).read_text()))
+                parse_zones(json.loads(Path(file).read_text()))
             except OSError as error:
                 raise ValueError(f"{file}: {error.strerror}") from None
             except ValueError as error:

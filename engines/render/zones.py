@@ -12,15 +12,12 @@ import cv2
 import numpy as np
 
 from engines.frame import U8, Frame
+from engines.policy import Polygon, parse_zones
 
-MOST_ZONES: Final = 32
-MOST_POINTS: Final = 64
 EVERYWHERE: Final = (((0, 0), (1, 0), (1, 1), (0, 1)),)
 BURNT_YUV: Final = (16, 128, 128)
 SHIFT: Final = 4
 """Bits of a pixel's fraction, for OpenCV."""
-
-Polygon = tuple[tuple[float, float], ...]
 
 
 class Zones:
@@ -37,14 +34,8 @@ class Zones:
 
     @classmethod
     def parse(cls, value: Any) -> Zones:
-        """From JSON: `[[[x, y], [x, y], [x, y], …], …]`, each number from 0 to 1.
-
-        Raises:
-            ValueError: what is wrong with it, in one line.
-        """
-        if not isinstance(value, list | tuple) or len(value) > MOST_ZONES:
-            raise ValueError(f"zones are a list of at most {MOST_ZONES} polygons")
-        return cls(tuple(_polygon(points, number) for number, points in enumerate(value, 1)))
+        """Raises ValueError as `engines.policy.parse_zones` does."""
+        return cls(parse_zones(value))
 
     def burn(self, frame: Frame) -> Frame:
         """The frame itself without zones, else a copy of it in which they are one colour. From one thread at a time."""
@@ -74,18 +65,3 @@ class Zones:
         touched = inside.reshape(half_h, 2, half_w, 2).max(axis=(1, 3))
         luma = np.repeat(np.repeat(touched, 2, axis=0), 2, axis=1)[:height, :width]
         return ~np.ascontiguousarray(luma), ~touched
-
-
-def _polygon(points: Any, number: int) -> Polygon:
-    if not isinstance(points, list | tuple) or not 3 <= len(points) <= MOST_POINTS:
-        raise ValueError(f"zone {number} is not a list of 3 to {MOST_POINTS} points")
-    corners = []
-    for point in points:
-        if not isinstance(point, list | tuple) or len(point) != 2 or not all(_is_share(share) for share in point):
-            raise ValueError(f"zone {number}: a point is two numbers from 0 to 1")
-        corners.append((float(point[0]), float(point[1])))
-    return tuple(corners)
-
-
-def _is_share(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
-from engines.render.zones import Zones
+from engines.policy import parse_zones
 from server.door.access import ANY_VIEW, Caller, Right, require
 from server.door.limits import MAX_JSON_BYTES, StreamName, read_body
 
@@ -36,7 +36,7 @@ class Redaction(BaseModel):
     @field_validator("zones")
     @classmethod
     def _are_zones(cls, value: Any) -> Any:
-        Zones.parse(value or [])
+        parse_zones(value or [])
         return value
 
 
