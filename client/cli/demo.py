@@ -32,9 +32,9 @@ def command(
     try:
         scene = _scene()
         address = f"http://127.0.0.1:{port}"
-        with _running("serve", "--port", str(port)) as server:
+        with _running(scene.parent, "serve", "--port", str(port)) as server:
             _wait_until_ready(server, address)
-            with _running("publish", str(scene), f"{address}/whip/{STREAM}", "--loop") as publisher:
+            with _running(scene.parent, "publish", str(scene), f"{address}/whip/{STREAM}", "--loop") as publisher:
                 print(_welcome(address), flush=True)
                 while server.poll() is None and publisher.poll() is None:
                     time.sleep(0.2)
@@ -76,10 +76,14 @@ def _scene() -> Path:
 
 
 @contextlib.contextmanager
-def _running(*words: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A verb of ours as a process of its own, which ends with this one; what it has to complain of is seen, no more."""
+def _running(folder: Path, *words: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A verb of ours as a process of its own, which ends with this one; what it has to complain of is seen, no more.
+
+    It runs in `folder` and without FANCAM_* variables: how the user's own server is set up is no matter of the demo's.
+    """
     words = (sys.executable, "-m", "client.cli.main", *words)
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, start_new_session=True)
+    variables = {name: value for name, value in os.environ.items() if not name.upper().startswith("FANCAM_")}
+    process = subprocess.Popen(words, cwd=folder, env=variables, stdout=subprocess.DEVNULL, start_new_session=True)
     try:
         yield process
     finally:
