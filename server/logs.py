@@ -20,6 +20,9 @@ MAX_FRAMES: Final = 12
 EXTRAS: Final = ("stream", "feed", "times")
 """What a record may carry besides its message: `logger.info(…, extra={"stream": name})`."""
 
+Place = tuple[str, int, str | None]
+"""File, line, stream."""
+
 CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 SESSION: Final = re.compile(r"^(/whip/[^/?]+/|/whep/session/)[^/?]+")
 """The address of a session is all that one needs to end it, where there are no tokens."""
@@ -60,20 +63,22 @@ def raise_refusals(record: logging.LogRecord) -> bool:
 
 
 class Limiter(logging.Handler):
-    """Hands on to `target`; of the warnings from one line of code, the first and then one a second, with how many there were."""
+    """Hands on to `target`; of the warnings from one line of code about one stream, the first, and then one a second with how
+    many there were.
+    """
 
     def __init__(self, target: logging.Handler, clock_s: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._target, self._clock_s = target, clock_s
-        self._said_s: dict[tuple[str, int], float] = {}
-        self._unsaid: dict[tuple[str, int], tuple[int, logging.LogRecord]] = {}
+        self._said_s: dict[Place, float] = {}
+        self._unsaid: dict[Place, tuple[int, logging.LogRecord]] = {}
         self._timer: threading.Timer | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.levelno < logging.WARNING:
             self._target.handle(record)
             return
-        place = (record.pathname, record.lineno)
+        place = (record.pathname, record.lineno, getattr(record, "stream", None))
         if place in self._said_s:
             self._unsaid[place] = (self._unsaid.get(place, (0, record))[0] + 1, record)
             return

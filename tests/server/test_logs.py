@@ -97,16 +97,17 @@ def test_what_is_counted_from_many_threads_is_said_without_anyone_asking_and_non
 
 
 def test_different_warnings_and_events_do_not_hide_each_other(output: Output) -> None:
-    for number in range(3):
+    for number in range(4):
         complain(output.logger, number)
-        output.logger.warning("another one")
+        output.logger.warning("stream %s", "ab"[number % 2], extra={"stream": "ab"[number % 2]})
         output.logger.info("event %d", number)
     texts = [line.partition("door: ")[2] for line in output.lines()]
-    assert texts == ["a packet is refused: 0", "another one", "event 0", "event 1", "event 2"]
+    assert texts == ["a packet is refused: 0", "stream a", "event 0", "stream b", "event 1", "event 2", "event 3"]
     output.limiter.flush()
-    assert [line.partition("door: ")[2] for line in output.lines()[5:]] == [
-        "a packet is refused: 2 (2 times more)",
-        "another one (2 times more)",
+    assert [line.partition("door: ")[2] for line in output.lines()[7:]] == [
+        "a packet is refused: 3 (3 times more)",
+        "stream a (1 times more)",
+        "stream b (1 times more)",
     ]
 
 
