@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -22,7 +23,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.settings import Settings, SettingsError
 
+logger = logging.getLogger(__name__)
+
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+MAPPED: Final = "::ffff:"
+"""What stands before the IPv4 address of those who reach a server on `::` by IPv4 (RFC 4291 §2.5.5.2)."""
 RESPONSE_HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self' blob:; media-src 'self' blob:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
@@ -147,16 +152,18 @@ class Access:
         """
         caller = self.caller(request.headers.get("authorization"), client_address(request))
         if caller is None:
+            logger.warning("a %s without a token of ours is refused, from %s", request.method, client_address(request))
             raise HTTPException(401, "a token is needed", {"WWW-Authenticate": 'Bearer realm="fancam"'})
         if not caller.rights & needed:
             scopes = " ".join(sorted(needed))
+            logger.warning("a %s by %s is refused, which lacks %s", request.method, caller.key, scopes)
             challenge = f'Bearer realm="fancam", error="insufficient_scope", scope="{scopes}"'
             raise HTTPException(403, f"this token lacks the scope {scopes}", {"WWW-Authenticate": challenge})
         return caller
 
 
 def client_address(request: Request) -> str:
-    return request.client.host if request.client else "unknown"
+    return request.client.host.removeprefix(MAPPED) if request.client else "unknown"
 
 
 def require(*rights: Right) -> Callable[[Request], Caller]:
@@ -220,5 +227,5 @@ class Guard:
             name = host_name(host)
         except ValueError:
             return False
-        bound = (scope.get("server") or ("",))[0]
+        bound = (scope.get("server") or ("",))[0].removeprefix(MAPPED)
         return name in self.allowed or (bool(name) and name == bound)

@@ -207,6 +207,8 @@ def test_a_real_server_logs_no_token_and_no_sdp_and_counts_bad_packets(tmp_path:
     assert sorted(re.sub(r".*DELETE (\S+) .*", r"\1", message) for message in deleted) == [
         "/whep/session/***", "/whip/stage/***",
     ]  # fmt: skip
+    assert ("door", "a GET without a token of ours is refused, from 127.0.0.1") in messages
+    assert any(message.startswith("a whip offer is refused: 4") for _, message in messages)
     bad = [line for line in told if "SRTP unprotect failed" in line["message"]]
     assert {line["level"] for line in bad} == {"warning"}
     assert len(bad) < 15, "one a second at most"
