@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import re
+import ssl
 import urllib.error
 import urllib.request
 from email.message import Message
@@ -97,7 +98,13 @@ def _ask(method: str, url: str, token: str | None, body: bytes | None) -> tuple[
         with error:
             raise Refused(error.code, _detail(error.read()) or error.reason) from None
     except (urllib.error.URLError, OSError) as error:
-        raise Unreachable(f"{urlsplit(url).netloc} does not answer: {getattr(error, 'reason', error)}") from None
+        reason, host = getattr(error, "reason", error), urlsplit(url).netloc
+        if isinstance(reason, ssl.SSLCertVerificationError):
+            raise Unreachable(
+                f"{host} shows a certificate that is not trusted here ({reason.verify_message}): "
+                "SSL_CERT_FILE=FILE in the environment names one that is"
+            ) from None
+        raise Unreachable(f"{host} does not answer: {reason}") from None
 
 
 def _detail(body: bytes) -> str:

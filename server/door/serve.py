@@ -17,6 +17,7 @@ from server import logs
 from server.door import rtp
 from server.door.app import create_app
 from server.door.door import Door
+from server.door.tls import context_of
 from server.settings import Settings, SettingsError
 
 MAX_HEADERS_BYTES: Final = 16 << 10
@@ -42,6 +43,8 @@ def listen(host: str, port: int) -> socket.socket:
     listener = socket.socket(family, kind, proto)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:  # :: is every address, those of IPv4 too, whatever the machine's default
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         listener.bind(address)
         listener.listen(128)
     except OSError as error:
@@ -54,15 +57,20 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def url_of(listener: socket.socket) -> str:
+def url_of(listener: socket.socket, scheme: str) -> str:
     host, port = listener.getsockname()[:2]
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 class Server(uvicorn.Server):
-    """Ends its long-lived responses before it waits for them, and exits with 0 on SIGINT and SIGTERM."""
+    """Ends its long-lived responses before it waits for them, and exits with 0 on SIGINT and SIGTERM.
+
+    Raises:
+        SettingsError: a TLS certificate or key that cannot be used.
+    """
 
     def __init__(self, door: Door, listener: socket.socket, announce: Callable[[str], None]) -> None:
+        tls = context_of(door.settings)
         super().__init__(
             uvicorn.Config(
                 create_app(door),
@@ -76,6 +84,7 @@ class Server(uvicorn.Server):
                 h11_max_incomplete_event_size=MAX_HEADERS_BYTES,
                 limit_concurrency=MAX_CONNECTIONS,
                 timeout_graceful_shutdown=GRACE_S,
+                ssl_context_factory=(lambda config, default: tls) if tls else None,
             )
         )
         self._door, self._listener, self._announce = door, listener, announce
@@ -83,7 +92,7 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            url = url_of(self._listener)
+            url = url_of(self._listener, "https" if self.config.is_ssl else "http")
             self._announce(f"Fancam serves on {url}")
             self._announce(
                 f"  publish (WHIP): {url}/whip/NAME   watch (WHEP): {url}/whep/NAME/redacted   HTTP: {url}/docs"
