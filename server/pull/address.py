@@ -32,12 +32,10 @@ def is_public(text: str) -> bool:
     """Whether an IP address is one of the open internet, also by the IPv4 address that an IPv6 one may hold."""
     ip = ipaddress.ip_address(text.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
-        inner = ip.ipv4_mapped or ip.sixtofour
-        if ip in NAT64:
-            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-        if inner is not None:
-            return is_public(str(inner))
-        return ip in GLOBAL_UNICAST and ip.is_global
+        inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF) if ip in NAT64 else ip.ipv4_mapped or ip.sixtofour
+        if inner is None:
+            return ip in GLOBAL_UNICAST and ip.is_global
+        ip = inner
     return ip.is_global and not ip.is_multicast
 
 

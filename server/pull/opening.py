@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -90,33 +92,31 @@ def _open_tunnel(address: Address, allow_private: bool) -> Opened:
 
 
 def _open_http(address: Address, allow_private: bool) -> Opened:
+    """A response of our own is all that FFmpeg reads."""
+    with contextlib.ExitStack() as stack:
+        try:
+            response = _get(address, address.connect(address.resolve(allow_private)), stack)
+            body = _Body(address, response)
+            options = {"protocol_whitelist": "none", "format_whitelist": HTTP_FORMATS}
+            container = av.open(body, options=options | PROBE, **LENIENT)
+        except (av.FFmpegError, OSError, ValueError, http.client.HTTPException) as error:
+            raise _failure(address, error) from None
+        stack.callback(container.close)
+        return Opened(container, body.is_live, stack.pop_all().close)
+
+
+def _get(address: Address, link: socket.socket, stack: contextlib.ExitStack) -> http.client.HTTPResponse:
+    """The answer to one request, which is not repeated elsewhere; `stack` closes it."""
     connection = http.client.HTTPConnection(address.host, address.port)
-    connection.sock = address.connect(address.resolve(allow_private))
-    try:
-        body = _Body(address, _get(connection, address))
-        options = {"protocol_whitelist": "none", "format_whitelist": HTTP_FORMATS}
-        container = av.open(body, options=options | PROBE, **LENIENT)
-    except SourceError:
-        connection.close()
-        raise
-    except (av.FFmpegError, OSError, ValueError, http.client.HTTPException) as error:
-        connection.close()
-        raise _failure(address, error) from None
-
-    def close() -> None:
-        container.close()
-        connection.close()
-
-    return Opened(container, body.is_live, close)
-
-
-def _get(connection: http.client.HTTPConnection, address: Address) -> http.client.HTTPResponse:
+    connection.sock = link
+    stack.callback(connection.close)
     headers = {"User-Agent": "fancam", "Accept": "*/*"}
     if address.user is not None:
         secret = base64.b64encode(f"{address.user}:{address.password or ''}".encode()).decode()
         headers["Authorization"] = f"Basic {secret}"
     connection.request("GET", address.path, headers=headers)
     response = connection.getresponse()
+    stack.callback(response.close)
     if 300 <= response.status < 400:
         raise Refused(f"{address} redirects to another address, which is not followed")
     if response.status != 200:

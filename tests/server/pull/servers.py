@@ -117,13 +117,14 @@ def published(path: Path, url: str) -> Iterator[None]:
 
 
 class Web(socketserver.ThreadingMixIn, http.server.HTTPServer):
-    """Answers every GET by `answer(handler)`, and keeps the paths it was asked for."""
+    """Answers every GET by `answer(handler)`; keeps the paths it was asked for, and counts connections."""
 
     daemon_threads = True
     block_on_close = False
 
     def __init__(self, host: str, answer: Callable[[http.server.BaseHTTPRequestHandler], None]) -> None:
         self.asked: list[str] = []
+        self.connections = 0
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -136,6 +137,10 @@ class Web(socketserver.ThreadingMixIn, http.server.HTTPServer):
                 pass
 
         super().__init__((host, 0), Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self.connections += 1
+        super().process_request(request, client_address)
 
     @property
     def url(self) -> str:
