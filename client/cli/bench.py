@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-HELPERS = ("report", "wire")
+HELPERS = ("report", "rig", "wire")
 
 
 def questions() -> dict[str, str]:
