@@ -5,15 +5,8 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import json
-import os
-import re
-import select
 import ssl
-import subprocess
-import sys
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -30,9 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 from tests.client.clips import write_clip
-
-FANCAM = (sys.executable, "-P", "-m", "client.cli.main")
-DEADLINE_S = 60
+from tests.networks.serving import fancam, serving, started
 
 
 def write_pair(folder: Path, name: str, encryption: KeySerializationEncryption | None = None) -> tuple[Path, Path]:
@@ -54,33 +45,12 @@ def write_pair(folder: Path, name: str, encryption: KeySerializationEncryption |
     return cert_file, key_file
 
 
-@contextmanager
-def serving(cert: Path, key: Path) -> Iterator[str]:
-    flags = ["--port", "0", "--tls-cert", str(cert), "--tls-key", str(key)]
-    process = subprocess.Popen(
-        [*FANCAM, "serve", *flags], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-        start_new_session=True,
-    )  # fmt: skip
-    try:
-        assert process.stdout is not None
-        assert select.select([process.stdout], [], [], DEADLINE_S)[0], "nothing printed"
-        found = re.search(r"https://127\.0\.0\.1:\d+", process.stdout.readline())
-        assert found, "no https address announced"
-        yield found[0]
-    finally:
-        process.terminate()
-        process.communicate(timeout=DEADLINE_S)
-
-
-def fancam(*words: str, trust: Path | None = None) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, **({"SSL_CERT_FILE": str(trust)} if trust else {})}
-    return subprocess.run([*FANCAM, *words], capture_output=True, text=True, timeout=DEADLINE_S, env=env)
-
-
 def test_own_clients_publish_and_watch_over_https(tmp_path: Path) -> None:
     cert, key = write_pair(tmp_path, "server")
     clip = write_clip(tmp_path / "clip.mp4", frames=60)
-    with serving(cert, key) as url:
+    trust = {"SSL_CERT_FILE": str(cert)}
+    with serving("--tls-cert", str(cert), "--tls-key", str(key)) as url:
+        assert url.startswith("https://127.0.0.1:")
         with urllib.request.urlopen(f"{url}/healthz", context=ssl.create_default_context(cafile=cert)) as answer:
             assert answer.status == 200
         untrusted = fancam("watch", f"{url}/whep/stage/raw", "--seconds", "1")
@@ -88,20 +58,10 @@ def test_own_clients_publish_and_watch_over_https(tmp_path: Path) -> None:
         assert untrusted.stderr.count("\n") == 1
         assert "not trusted" in untrusted.stderr
         assert "SSL_CERT_FILE" in untrusted.stderr
-        publisher = subprocess.Popen(
-            [*FANCAM, "publish", str(clip), f"{url}/whip/stage", "--loop"],
-            env={**os.environ, "SSL_CERT_FILE": str(cert)},
-            stdout=subprocess.PIPE,
-        )
-        try:
-            assert publisher.stdout is not None
-            assert select.select([publisher.stdout], [], [], DEADLINE_S)[0], "the publisher did not connect"
-            watched = fancam("watch", f"{url}/whep/stage/raw", "--seconds", "2", "--json", trust=cert)
+        with started("publish", str(clip), f"{url}/whip/stage", "--loop", **trust):
+            watched = fancam("watch", f"{url}/whep/stage/raw", "--seconds", "2", "--json", **trust)
             assert watched.returncode == 0, watched.stderr
             assert json.loads(watched.stdout)["frames"] > 20
-        finally:
-            publisher.terminate()
-            publisher.communicate(timeout=DEADLINE_S)
 
 
 def other_key(folder: Path) -> tuple[Path, Path]:
