@@ -9,12 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import av
 import numpy as np
 
-from engines.codecs.decode import VideoDecoder
+from engines.codecs.decode import Codec, VideoDecoder
 from engines.codecs.encode import Encoded, Encoder
 from engines.frame import Detections, Frame, Ledger, Picture
 from engines.scene.demo import demo_scene
@@ -67,7 +67,7 @@ def _drawn() -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], list[Face]]:
 
 
 def pan(
-    codec: str, width: int, height: int, frames: int = FRAMES, negative: bool = False, key_every: int = FRAMES
+    codec: Codec, width: int, height: int, frames: int = FRAMES, negative: bool = False, key_every: int = FRAMES
 ) -> Clip:
     """A pan over one drawn picture: the faces move, their boxes are known exactly, drawing costs a moment. A `negative` of
     it is as good as another scene."""
@@ -236,7 +236,7 @@ class Publisher:
         self._thread.join(5)
 
 
-def decoded(units: list[Message], codec: str = "h264") -> list[Frame]:
+def decoded(units: list[Message], codec: Codec = "h264") -> list[Frame]:
     """All ENCODED messages of one feed, from a key frame on, as a viewer decodes them; every one must give a picture."""
     assert units, "nothing was encoded"
     assert units[0].flags & Flag.KEY, "a viewer cannot start here"
@@ -300,7 +300,7 @@ class Bench:
             self.detectors.append(detector)
             return detector
 
-        studio = Studio(theirs, tracked, canary, self.fatal.append)
+        studio = Studio(theirs, cast(Any, tracked), canary, self.fatal.append)
         thread = threading.Thread(target=studio.run, daemon=True)
         thread.start()
         door = Door(ours, reads)
