@@ -200,9 +200,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("outside")
     parser.add_argument("inside")
-    parser.add_argument("--udp", required=True, metavar="A-B")
+    parser.add_argument("--udp", metavar="A-B")
     parser.add_argument("--tcp", type=int, metavar="PORT")
     given = parser.parse_args()
-    first, last = map(int, given.udp.split("-"))
+    first, last = map(int, given.udp.split("-")) if given.udp else (0, -1)
     with suppress(KeyboardInterrupt):
         asyncio.run(_run(Wire(given.outside, given.inside, range(first, last + 1), given.tcp)))
