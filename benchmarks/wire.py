@@ -11,13 +11,13 @@ import asyncio
 import random
 import socket
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
 CHUNK_BYTES: Final = 64 << 10
-STOP_S: Final = 10
+STOP_S: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +38,15 @@ CLEAR: Final = Weather()
 class Wire:
     """Passes `udp` and `tcp` ports of `outside` on to `inside`, whose answers go back: a router with port mapping.
 
-    `weather` may be set at any time, from any thread.
+    `weather`, by port, may be set at any time and from any thread; where none is set it is clear.
     """
 
     def __init__(self, outside: str, inside: str, udp: range, tcp: int | None = None, seed: int = 1) -> None:
         self.outside, self.inside = outside, inside
-        self.weather = CLEAR
+        self.weather: dict[int, Weather] = {}
         self.passed = self.lost = 0
+        self.ports: set[int] = set()
+        """Those that something has come to."""
         self._udp, self._tcp = udp, tcp
         self._dice = random.Random(seed)
         self._open: list[Any] = []
@@ -67,9 +69,9 @@ class Wire:
             one.close()
         await asyncio.gather(*self._piping, return_exceptions=True)
 
-    def carry(self, way: _Way, transport: Any, data: bytes, address: Any = None) -> None:
+    def carry(self, port: int, way: _Way, transport: Any, data: bytes, address: Any = None) -> None:
         """Send it now, later or never."""
-        weather, loop = self.weather, asyncio.get_running_loop()
+        weather, loop = self.weather.get(port, CLEAR), asyncio.get_running_loop()
         if self._dice.random() < weather.loss:
             self.lost += 1
             return
@@ -79,8 +81,8 @@ class Wire:
             at_s = way.free_s = max(way.free_s, at_s)
         loop.call_at(at_s, _send, transport, data, address)
 
-    async def to_inside(self, outer: _Outside, client: Any, port: int) -> _Inside:
-        return await self._listen(lambda: _Inside(self, outer, client), remote=(self.inside, port))
+    async def to_inside(self, outer: _Outside, client: Any) -> _Inside:
+        return await self._listen(lambda: _Inside(self, outer, client), remote=(self.inside, outer.port))
 
     async def _listen(self, protocol: Any, local: Any = None, remote: Any = None) -> Any:
         loop = asyncio.get_running_loop()
@@ -120,14 +122,15 @@ class _Outside(_Way):
     """One mapped port, as the clients see it."""
 
     def __init__(self, wire: Wire, port: int) -> None:
-        self._wire, self._port = wire, port
+        self._wire, self.port = wire, port
         self._flows: dict[Any, asyncio.Task[_Inside]] = {}
 
     def datagram_received(self, data: bytes, client: Any) -> None:
         flow = self._flows.get(client)
         if flow is None:
-            flow = self._flows[client] = asyncio.ensure_future(self._wire.to_inside(self, client, self._port))
-        flow.add_done_callback(lambda flow: self._wire.carry(flow.result(), flow.result().transport, data))
+            flow = self._flows[client] = asyncio.ensure_future(self._wire.to_inside(self, client))
+            self._wire.ports.add(self.port)
+        flow.add_done_callback(lambda flow: self._wire.carry(self.port, flow.result(), flow.result().transport, data))
 
 
 class _Inside(_Way):
@@ -138,7 +141,7 @@ class _Inside(_Way):
         self.back = _Way()
 
     def datagram_received(self, data: bytes, _: Any) -> None:
-        self._wire.carry(self.back, self._outer.transport, data, self._client)
+        self._wire.carry(self._outer.port, self.back, self._outer.transport, data, self._client)
 
 
 def _send(transport: asyncio.DatagramTransport, data: bytes, address: Any) -> None:
@@ -157,15 +160,24 @@ async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 @contextmanager
 def wired(outside: str, inside: str, udp: range) -> Iterator[Wire]:
     """A wire in a thread of its own."""
-    loop = asyncio.new_event_loop()
     wire = Wire(outside, inside, udp)
+    with background() as run:
+        try:
+            run(wire.open())
+            yield wire
+        finally:
+            run(wire.close())
+
+
+@contextmanager
+def background() -> Iterator[Callable[[Coroutine[Any, Any, Any]], Any]]:
+    """An event loop in a thread of its own: a function that runs a coroutine there and waits for its end."""
+    loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     try:
-        asyncio.run_coroutine_threadsafe(wire.open(), loop).result(STOP_S)
-        yield wire
+        yield lambda work: asyncio.run_coroutine_threadsafe(work, loop).result(STOP_S)
     finally:
-        asyncio.run_coroutine_threadsafe(wire.close(), loop).result(STOP_S)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(STOP_S)
         loop.close()

@@ -55,7 +55,8 @@ def write_camera(video: Path, y4m: Path) -> None:
 class Server:
     """`fancam serve` on a port of loopback, which it keeps when it is started again."""
 
-    def __init__(self) -> None:
+    def __init__(self, *flags: str) -> None:
+        self._flags = flags
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -64,7 +65,7 @@ class Server:
 
     def start(self) -> None:
         """Returns when a warm studio serves."""
-        self._process = _start("serve", "--port", str(self.port))
+        self._process = _start("serve", "--port", str(self.port), *self._flags)
         deadline = time.monotonic() + READY_S
         while True:
             try:
@@ -87,8 +88,8 @@ class Server:
 
 
 @contextmanager
-def serving() -> Iterator[Server]:
-    server = Server()
+def serving(*flags: str) -> Iterator[Server]:
+    server = Server(*flags)
     try:
         server.start()
         yield server
