@@ -24,6 +24,7 @@ from engines.pipeline import Analysed, FancamFeed, Pipeline, RedactedFeed
 from engines.render.crop import DEFAULT_PRESET, output_size
 from engines.render.redact import Style
 from engines.render.zones import Zones
+from engines.report import Report
 from engines.track.lookahead import Lookahead
 
 LEAST_SEEN_S: Final = 1.0
@@ -43,11 +44,14 @@ class Options:
     crf: int = 23
     zones: Zones = field(default_factory=Zones)
     """Burnt into everything that is written."""
+    report: Path | None = None
+    """Folder for report.json and report.html."""
 
 
 def told(options: Options) -> dict[str, Any]:
     """The options as the summary has them."""
-    return {**{name: getattr(options, name) for name in Options.__slots__}, "zones": options.zones.polygons}
+    plain = {name: getattr(options, name) for name in Options.__slots__ if name != "report"}
+    return {**plain, "zones": options.zones.polygons}
 
 
 @dataclass(slots=True)
@@ -116,6 +120,9 @@ def process(
         summary.broken = source.broken
     (out / ".summary.json.part").write_text(json.dumps(asdict(summary), indent=1) + "\n")
     (out / ".summary.json.part").replace(out / "summary.json")
+    if writers.report is not None and options.report is not None:
+        made = [out / name for name in ("redacted.mp4", *(person.fancam for person in summary.people)) if name]
+        writers.report.write(options.report, video, made, {**summary.detector, **summary.options})
     return summary
 
 
@@ -148,6 +155,7 @@ class Writers:
         self._thread = Thread(target=self._run, name="writers", daemon=True)
         self._abandoned = self._ended = False
         self._videos: list[Mp4Writer] = []
+        self.report = Report(source.width, source.height) if options.report is not None else None
 
     def put(self, ready: Ready) -> None:
         if self._error is not None:
@@ -193,6 +201,8 @@ class Writers:
             safe = redacted.render(ready.item, ready.extra_boxes)
             video.write(safe.picture, ready.item.frame.rtp_time)
             redacted.release(safe)
+            if self.report is not None:
+                self.report.add(ready.item, ready.extra_boxes)
             self._write_people(index, ready, rows, fancams, files)
             self._summary.seconds = ready.item.time_s
             index += 1

@@ -21,7 +21,8 @@ ENGINES_MAY_IMPORT = {
     "track": {"frame"},
     "render": {"frame", "codecs", "track", "policy"},
     "pipeline": {"frame", "codecs", "runtimes", "models", "detect", "track", "render"},
-    "offline": {"frame", "codecs", "detect", "track", "render", "pipeline"},
+    "report": {"frame", "pipeline", "render", "track"},
+    "offline": {"frame", "codecs", "detect", "track", "render", "pipeline", "report"},
     "train": {"frame", "codecs", "runtimes", "models", "detect", "scene"},
 }
 

@@ -25,6 +25,9 @@ def command(
         Path | None,
         typer.Option(help="JSON file of polygons to black out everywhere: [[[x, y], [x, y], [x, y]]], each 0 to 1."),
     ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Folder for a report of what was covered and what to look at (JSON and a page).")
+    ] = None,
     preset: Annotated[
         str, typer.Option(help="How fancams frame: face, 'upper body', 'full body' or seeds (200x630).")
     ] = "upper body",
@@ -53,7 +56,7 @@ def command(
     try:
         detector = open_detector(runtime=runtime, long_side=imgsz)  # type: ignore[arg-type]
         with progress("redacting", "frames") as update:
-            options = Options(fancams, keep_audio, style, preset, zones=_read_zones(zones))  # type: ignore[arg-type]
+            options = Options(fancams, keep_audio, style, preset, zones=_read_zones(zones), report=report)  # type: ignore[arg-type]
             summary = process(video, out, detector, options, update)
     except (FileError, RuntimeFailure, FFmpegError, OSError) as error:
         raise Failure(str(error)) from error
