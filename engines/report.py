@@ -19,7 +19,7 @@ import numpy as np
 
 from engines.frame import F32
 from engines.pipeline import Analysed
-from engines.render.covers import choose_covers
+from engines.render.covers import ALWAYS_SCORE, HOLD_S, choose_covers
 from engines.track.associate import overlaps
 
 SURE_SCORE: Final = 0.5
@@ -32,8 +32,8 @@ MASK_SCALE: Final = 8
 
 @dataclass(slots=True)
 class FrameReport:
-    """One frame: faces found (score 0.5 and more), doubtful ones (less), faces covered where none was found in this frame, and the
-    share of the picture that is covered."""
+    """One frame: faces found (score 0.5 and more), doubtful ones (covered too), faces covered though not found in this frame, and
+    the share of the picture that is covered."""
 
     time_s: float
     found: int
@@ -77,18 +77,16 @@ class Report:
         """The next frame, with the boxes that only its neighbours in time know of."""
         tracks, detections = item.tracks, item.detections
         covers = choose_covers(detections, tracks, extra_boxes, wary=item.wary)
-        sure = int((detections.scores >= SURE_SCORE).sum())
-        measured = np.flatnonzero(tracks.measured)
         self.frames.append(
             FrameReport(
                 round(item.time_s, 3),
-                sure,
-                len(detections) - sure,
-                max(0, len(covers) - len(detections)),
+                int((detections.scores >= SURE_SCORE).sum()),
+                int(((detections.scores >= ALWAYS_SCORE) & (detections.scores < SURE_SCORE)).sum()),
+                int((~tracks.measured & (tracks.unseen_s <= HOLD_S)).sum()),
                 round(self._share(covers.boxes), 4),
             )
         )
-        for i in measured.tolist():
+        for i in np.flatnonzero(tracks.measured).tolist():
             self._see(int(tracks.ids[i]), item.time_s, tracks.boxes[i], float(tracks.scores[i]))
 
     def _see(self, track: int, time_s: float, where: F32, score: float) -> None:
@@ -112,7 +110,7 @@ class Report:
         return None
 
     def doubts(self) -> list[Doubt]:
-        """Where a person should look: people seen for a moment only, never surely, or gone in the middle of the picture."""
+        """Where a person should look: faces seen for a moment only, never surely, or gone in the middle of the picture."""
         end_s = self.frames[-1].time_s if self.frames else 0.0
         found = []
         for seen in self.sightings.values():
@@ -120,11 +118,12 @@ class Report:
                 min(seen.last_box[0], self.width - seen.last_box[2]) < EDGE_SHARE * self.width
                 or min(seen.last_box[1], self.height - seen.last_box[3]) < EDGE_SHARE * self.width
             )
-            if seen.best_score < SURE_SCORE:
+            short = seen.last_s - seen.first_s < SHORT_S
+            if seen.best_score < SURE_SCORE and not short:
                 found.append(Doubt(seen.first_s, seen.track, seen.last_box, "never surely a face"))
-            elif seen.last_s - seen.first_s < SHORT_S:
-                found.append(Doubt(seen.first_s, seen.track, seen.last_box, "seen for a moment"))
-            elif not at_edge and end_s - seen.last_s > SHORT_S:
+            elif seen.best_score >= SURE_SCORE and short:
+                found.append(Doubt(seen.first_s, seen.track, seen.last_box, "a face for a moment"))
+            elif not short and not at_edge and end_s - seen.last_s > SHORT_S:
                 found.append(Doubt(seen.last_s, seen.track, seen.last_box, "lost in the middle of the picture"))
         return sorted(found, key=lambda doubt: doubt.time_s)
 
@@ -188,7 +187,7 @@ def _page(told: dict[str, Any]) -> str:
             '<!doctype html><html lang="en"><meta charset="utf-8">',
             f"<title>Redaction of {escape(told['source']['name'])}</title><style>{STYLE}</style>",
             f"<h1>Redaction of {escape(told['source']['name'])}</h1>",
-            f"<p>{told['frames']} frames. Found in them: {told['found']} faces, and {told['doubtful']} places that may be one; "
+            f"<p>{told['frames']} frames. Found in them: {told['found']} faces, and {told['doubtful']} places that may be one, all of them covered; "
             f"{told['coasted']} times a face was covered that was not found in that very frame. "
             f"{100 * told['covered_share']:.1f} % of the picture is covered on average.</p>",
             "<p>A face that was never found is not covered and not listed here.</p>",

@@ -82,6 +82,6 @@ def test_somebody_lost_in_the_middle_is_a_place_to_look_at_and_somebody_who_walk
     doubts = report.doubts()
     assert [(round(doubt.time_s, 1), doubt.why) for doubt in doubts] == [
         (1.0, "lost in the middle of the picture"),
-        (1.3, "seen for a moment"),
+        (1.3, "a face for a moment"),
     ]
     assert report.frames[35].coasted >= 1
