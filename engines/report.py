@@ -187,8 +187,8 @@ def _page(told: dict[str, Any]) -> str:
             '<!doctype html><html lang="en"><meta charset="utf-8">',
             f"<title>Redaction of {escape(told['source']['name'])}</title><style>{STYLE}</style>",
             f"<h1>Redaction of {escape(told['source']['name'])}</h1>",
-            f"<p>{told['frames']} frames. Found in them: {told['found']} faces, and {told['doubtful']} places that may be one, all of them covered; "
-            f"{told['coasted']} times a face was covered that was not found in that very frame. "
+            f"<p>{told['frames']} frames. Found in them: {told['found']} faces, and {told['doubtful']} places that may be one, "
+            f"all of them covered; {told['coasted']} times a face was covered that was not found in that very frame. "
             f"{100 * told['covered_share']:.1f} % of the picture is covered on average.</p>",
             "<p>A face that was never found is not covered and not listed here.</p>",
             "<h2>Covered share of the picture over time</h2>",
