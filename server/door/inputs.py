@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -163,7 +162,7 @@ class Input:
         """
         self.name, self._inputs = name, inputs
         self.pull = Pull(name, wishes, self)
-        self.source = Source(time.monotonic_ns(), describe_input=self.pull.describe)
+        self.source = Source(0, describe_input=self.pull.describe)  # silent from the beginning
         self.first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when it runs, or has failed, for the first time."""
         self.is_published = False

@@ -13,7 +13,8 @@ class Clock:
 
     def __init__(self) -> None:
         self._offset_s: float | None = None
-        self._begin_s = self._next_s = 0.0
+        self.begin_s = self._next_s = 0.0
+        """Where the first picture is."""
         self.last_s = -TICK_S
         """Where the last picture is."""
 
@@ -29,11 +30,9 @@ class Clock:
         return placed_s
 
     def place_sound(self, at_s: float) -> float | None:
-        """The place of sound, by the pictures'; None before the first picture, and for what belongs before it."""
-        if self._offset_s is None or at_s + self._offset_s < self._begin_s:
-            return None
-        return at_s + self._offset_s
+        """The place of sound, by the pictures'; None before the first picture is known."""
+        return None if self._offset_s is None else at_s + self._offset_s
 
     def begin_again(self) -> None:
         """What comes next follows the last picture, whatever its own time is."""
-        self._offset_s, self._begin_s = None, self._next_s
+        self._offset_s, self.begin_s = None, self._next_s

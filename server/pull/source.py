@@ -56,7 +56,7 @@ class Source:
         self.codec: Codec = "h264"
         """What goes out: VP8 where that comes in, H.264 for all else."""
         self._pictures = self._begin(streams.video[0])
-        self._sounds: deque[tuple[float, bytes]] = deque(maxlen=MAX_SOUNDS)
+        self._sounds: deque[tuple[bytes, float]] = deque(maxlen=MAX_SOUNDS)
         self._skipping = self._caught_up = False
 
     @property
@@ -93,6 +93,7 @@ class Source:
             if not self._loop:
                 return
             self._clock.begin_again()
+            self._sounds.clear()
 
     def _once(self, opened: Opened, on_video: OnVideo, on_audio: OnAudio) -> None:
         video = opened.container.streams.video[0]
@@ -101,7 +102,7 @@ class Source:
         sound = Opus(sounding[0]) if sounding else None
         for packet, arrival_ns in self._packets(opened.container.demux([video, *sounding])):
             if packet.stream is not video and sound is not None:
-                self._keep(sound.take(packet))
+                self._sounds.extend(sound.take(packet))
             else:
                 for unit in self._take(packet, video):
                     self._send(unit, arrival_ns, on_video)
@@ -125,10 +126,10 @@ class Source:
         """The units of a packet; when it cannot pass, it and all that follow are encoded anew."""
         try:
             return list(self._pictures.take(packet))
-        except CannotPass:
+        except CannotPass as refusal:
             self._may_pass = False
             self._pictures = self._begin(stream)
-            return list(self._pictures.take(packet))
+            return list(self._pictures.take(refusal.packet))
 
     def _send(self, unit: Unit, arrival_ns: int, on_video: OnVideo) -> None:
         data, placed_s, key = unit
@@ -141,17 +142,16 @@ class Source:
             self._skipping, self._caught_up = True, False
         on_video(data, round(placed_s * RTP_CLOCK_HZ), key, arrival_ns)
 
-    def _keep(self, parts: Iterator[tuple[bytes, float]]) -> None:
-        for payload, at_s in parts:
-            placed_s = self._clock.place_sound(at_s)
-            if placed_s is not None:
-                self._sounds.append((placed_s, payload))
-
     def _send_sound(self, on_audio: OnAudio) -> None:
         """Sound that is not far ahead of the pictures, which themselves never wait for sound."""
-        while self._sounds and self._sounds[0][0] <= self._clock.last_s + SOUND_AHEAD_S:
-            placed_s, payload = self._sounds.popleft()
-            on_audio(payload, round(placed_s * OPUS_HZ))
+        while self._sounds:
+            payload, at_s = self._sounds[0]
+            placed_s = self._clock.place_sound(at_s)
+            if placed_s is None or placed_s > self._clock.last_s + SOUND_AHEAD_S:
+                return
+            self._sounds.popleft()
+            if placed_s >= self._clock.begin_s:
+                on_audio(payload, round(placed_s * OPUS_HZ))
 
     def _begin(self, stream: Any) -> Passing | Recoding:
         if self._may_pass:

@@ -14,7 +14,8 @@ from server.pull.address import Address, SourceError
 
 CHUNK_BYTES: Final = 1 << 16
 REPLY: Final = re.compile(rb"RTSP/(?!1\.0(?:\n| [1245]\d\d[ \n]))")
-"""A reply that FFmpeg might take for a redirection, which it would follow to any address: all but 1xx, 2xx, 4xx and 5xx."""
+"""A reply that FFmpeg might take for a redirection: all but 1xx, 2xx, 4xx and 5xx. Ours follows none, because its whitelist
+lacks the protocol, but does not say why it ended; another might."""
 REPLY_BYTES: Final = len("RTSP/1.0 200\n")
 
 

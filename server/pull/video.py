@@ -25,13 +25,28 @@ Unit = tuple[bytes, float, bool]
 
 
 class CannotPass(Exception):
-    """What comes now must be decoded and encoded."""
+    """What comes now must be decoded and encoded, from `packet` on if there is one."""
+
+    def __init__(self, packet: Any = None) -> None:
+        self.packet = packet
 
 
 def step_of(stream: Any) -> float:
     """Seconds from one picture to the next, by and large."""
     rate = stream.average_rate or USUAL_FPS
     return float(1 / rate) if 1 <= rate <= 240 else 1 / USUAL_FPS
+
+
+def time_of(packet: Any) -> float | None:
+    """When a packet's picture is shown, in s of the source's clock."""
+    return float(packet.pts * packet.time_base) if packet.pts is not None and packet.time_base else None
+
+
+def copy_of(packet: Any) -> Any:
+    """A packet with the same data and times."""
+    copy = av.Packet(bytes(packet))
+    copy.pts, copy.dts, copy.time_base = packet.pts, packet.dts, packet.time_base
+    return copy
 
 
 class Passing:
@@ -58,32 +73,27 @@ class Passing:
         Raises:
             CannotPass: there are B-frames after all, or a key frame that the door would refuse.
         """
-        if self._filter is None:
-            units = [packet] if packet.size else []
-        else:
-            units = self._filter.filter(packet if packet.size else None)
-        for unit in units:
-            at_s = float(unit.pts * unit.time_base) if unit.pts is not None and unit.time_base else None
-            data, key = bytes(unit), bool(unit.is_keyframe)
-            if (
-                at_s is not None and at_s < self._last_s and not key
-            ):  # before a key frame only a clock set anew goes back
-                raise CannotPass
-            if key:
-                data = self._checked(data)
-            self._last_s = self._last_s if at_s is None else at_s
-            yield data, self._clock.place(at_s, self._step_s), key
+        if not packet.size:
+            return
+        at_s = time_of(packet)
+        if at_s is not None and at_s < self._last_s and not packet.is_keyframe:
+            raise CannotPass(packet)  # only to a key frame a clock that is set anew goes back
+        self._last_s = self._last_s if at_s is None else at_s
+        kept = copy_of(packet) if packet.is_keyframe else None
+        for unit in [packet] if self._filter is None else self._filter.filter(packet):  # which empties the packet
+            data = bytes(unit) if kept is None else self._checked(bytes(unit), kept)
+            yield data, self._clock.place(at_s, self._step_s), kept is not None
 
-    def _checked(self, data: bytes) -> bytes:
+    def _checked(self, data: bytes, packet: Any) -> bytes:
         """A key frame with its parameter sets, which RTSP sources may send only once."""
         if self.codec == "h264" and not has_headers("h264", data) and self._headers.startswith(b"\0\0"):
             data = self._headers + data
         try:
             size = picture_size(self.codec, data)
         except Refusable:
-            raise CannotPass from None
+            raise CannotPass(packet) from None
         if size is not None and size[0] * size[1] > LARGEST_PX:
-            raise CannotPass
+            raise CannotPass(packet)
         return data
 
 
@@ -93,7 +103,8 @@ class Recoding:
     def __init__(self, stream: Any, clock: Clock, codec: Codec, key_wanted: Event) -> None:
         self._clock, self._step_s, self._key_wanted = clock, step_of(stream), key_wanted
         self._codec: Codec = codec
-        stream.codec_context.options = {"max_pixels": str(LARGEST_SOURCE_PX)}
+        self._decoder = stream.codec_context
+        self._decoder.options = {"max_pixels": str(LARGEST_SOURCE_PX)}
         self._encoder: Encoder | None = None
         self._size = (0, 0)
         self._last = -1
@@ -102,7 +113,7 @@ class Recoding:
 
     def take(self, packet: Any) -> Iterator[Unit]:
         try:
-            pictures = packet.decode()
+            pictures = self._decoder.decode(packet)
         except av.FFmpegError:  # what comes before the first key frame, or was damaged on the way
             self.broken += 1
             return
