@@ -31,7 +31,7 @@ def command(
     port: Annotated[int, typer.Option(min=1, max=65535, help="The port that `fancam serve` shall have.")] = 8080,
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
-    findings = [*_machine(), *_codecs(), *_runtimes(), *_network(port), *_devices()]
+    findings = [*_machine(), *_codecs(), *_runtimes(), *_network(port), *_media(), *_devices()]
     if json:
         print(jsonlib.dumps([asdict(finding) for finding in findings], indent=1))
     else:
@@ -117,6 +117,37 @@ def _network(port: int) -> Iterator[Finding]:
         except OSError as error:
             says = error.strerror or str(error)
             yield Finding(f"port {port}", False, says, "fancam serve --port takes another", needed=False)
+
+
+def _media() -> Iterator[Finding]:
+    from server.door import rtp
+    from server.door.network import Network, NoPort
+    from server.settings import SettingsError, load_settings
+
+    try:
+        rtp.prepare()
+        settings = load_settings()
+    except rtp.Changed:  # which `_network` has told of
+        return
+    except SettingsError as error:
+        yield Finding("settings", False, str(error), "`fancam serve --print-config` explains them")
+        return
+    network = Network(settings.udp_port_range, settings.advertise)
+    try:
+        sockets = network.bind(rtp.own_addresses())
+    except NoPort as error:
+        yield Finding("media's UDP ports", False, str(error), "name another range, or end what uses them")
+        return
+    told = ", ".join(dict.fromkeys(address for address, _ in network.tell(sockets)))
+    for sock in sockets:
+        sock.close()
+    most, ports = settings.max_streams + settings.max_viewers, network.ports
+    says = "any that is free, one a session (--udp-ports A-B keeps to a range)"
+    if ports is not None:
+        says = f"{settings.udp_ports}, {min(most, len(ports))} sessions at a time"
+        says += f"; --max-streams and --max-viewers allow {most}" if len(ports) < most else ""
+    yield Finding("media's UDP ports", True, says)
+    yield Finding("media's addresses", True, told + (" (--advertise)" if network.advertise else ""))
 
 
 def _devices() -> Iterator[Finding]:

@@ -119,6 +119,11 @@ def _with_loopback(find: Callable[[bool, bool], list[str]]) -> Callable[[bool, b
     return get_host_addresses
 
 
+def own_addresses() -> list[str]:
+    """This machine's addresses, loopback first: each gets a socket of a session. Call `prepare` before."""
+    return ice.get_host_addresses(use_ipv4=True, use_ipv6=True)
+
+
 def gather_from(pc: RTCPeerConnection, network: Network) -> None:
     """Let a connection that has its remote description take its sockets from `network`, whose NoPort then comes out of
     `setLocalDescription`. There are host candidates only: no STUN server is asked."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
+from benchmarks.wire import free_udp_ports
 from client.cli.main import main
 
 
@@ -62,3 +64,32 @@ def test_without_any_runtime_it_fails_and_says_so(
     assert "MISSING runtime openvino" in said.out
     assert "MISSING detector: no runtime here" in said.out
     assert "keep Fancam from serving" in said.err
+
+
+def test_where_media_would_go(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("doctor") == 0
+    said = capsys.readouterr().out
+    assert "media's UDP ports: any that is free" in said
+    assert "media's addresses: 127.0.0.1, " in said
+    ports = free_udp_ports(10)
+    monkeypatch.setenv("FANCAM_UDP_PORTS", f"{ports[0]}-{ports[-1]}")
+    monkeypatch.setenv("FANCAM_ADVERTISE", "203.0.113.7")
+    assert run("doctor") == 0
+    said = capsys.readouterr().out
+    assert f"media's UDP ports: {ports[0]}-{ports[-1]}, 10 sessions at a time; --max-streams and --max-viewers" in said
+    assert "media's addresses: 203.0.113.7 (--advertise)" in said
+
+
+def test_ports_that_are_all_in_use_and_settings_that_will_not_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ports = free_udp_ports(10)
+    monkeypatch.setenv("FANCAM_UDP_PORTS", f"{ports[0]}-{ports[-1]}")
+    with ExitStack() as stack:
+        for port in ports:
+            stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)).bind(("127.0.0.1", port))
+        assert run("doctor") == 1
+    assert "MISSING media's UDP ports: all UDP ports of" in capsys.readouterr().out
+    monkeypatch.setenv("FANCAM_UDP_PORTS", "5")
+    assert run("doctor") == 1
+    assert "MISSING settings: FANCAM_UDP_PORTS" in capsys.readouterr().out
