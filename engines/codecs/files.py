@@ -148,6 +148,19 @@ class _Clock:
         return self._last
 
 
+def turn_upright(picture: av.VideoFrame) -> av.VideoFrame:
+    """The picture as I420 with its rotation applied; one that is turned comes out with even sides."""
+    planar, turns = to_i420(picture), _turns(picture)
+    if not turns:
+        return planar
+    frame = Frame.from_video_frame(planar, 0, 0)
+    height, width = _upright(picture).shape
+    upright = Picture((width + 1) // 2 * 2, (height + 1) // 2 * 2)
+    for source, target in ((frame.y, upright.y), (frame.u, upright.u), (frame.v, upright.v)):
+        _lay(np.rot90(source, turns), target)
+    return upright.video_frame
+
+
 def _turns(picture: av.VideoFrame) -> int:
     """Quarter turns counterclockwise that make the picture upright."""
     return round(picture.rotation / 90) % 4

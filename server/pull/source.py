@@ -52,7 +52,7 @@ class Source:
         self._is_live = self._opened.is_live
         self._loop = loop and not self._is_live
         self._pace = LivePace() if self._is_live else FilePace()
-        self._may_pass = True
+        self._may_pass = self._is_live or not self._may_be_turned("://" in name)
         self.codec: Codec = "h264"
         """What goes out: VP8 where that comes in, H.264 for all else."""
         self._pictures = self._begin(streams.video[0])
@@ -94,6 +94,23 @@ class Source:
                 return
             self._clock.begin_again()
             self._sounds.clear()
+
+    def _may_be_turned(self, is_remote: bool) -> bool:
+        """Whether a file says that its pictures are to be turned, as phones do; nobody would find faces that lie.
+
+        Only a decoded picture tells; that of a remote file would have to be fetched twice.
+        """
+        assert self._opened is not None
+        if is_remote:
+            return "mov" in self._opened.container.format.name
+        opened = self._open()
+        try:
+            first = next(opened.container.decode(video=0), None)
+        except av.FFmpegError:
+            return False
+        finally:
+            opened.close()
+        return first is not None and first.rotation != 0
 
     def _once(self, opened: Opened, on_video: OnVideo, on_audio: OnAudio) -> None:
         video = opened.container.streams.video[0]

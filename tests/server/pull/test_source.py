@@ -10,10 +10,11 @@ import av
 import numpy as np
 import pytest
 
-from engines.bitstream import nal_units
+from engines.bitstream import nal_units, picture_size
 from server.pull.address import SourceError
 from server.pull.source import Source
 from tests.client.clips import FPS, write_clip
+from tests.engines.videos import turn
 from tests.server.pull.reading import lumas, sent_by, slices
 
 TICKS = 90_000 // FPS
@@ -49,6 +50,15 @@ def test_anything_else_is_recoded_in_the_order_of_showing(tmp_path: Path, codec:
     seen = lumas([data for data, _, _ in video])
     assert len(seen) == 30
     assert np.all(np.array(seen[5:]) > np.array(seen[:-5]))  # the encoder skips small changes now and then
+
+
+def test_a_phones_clip_is_turned_upright(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "clip.mp4", frames=5)
+    turn(path, (0, 1, -1, 0))
+    source = Source(str(path), False)
+    assert not source.passes
+    video, _ = sent_by(source, 20)
+    assert picture_size("h264", video[0][0]) == (240, 320)
 
 
 def test_odd_sizes_are_published(tmp_path: Path) -> None:
