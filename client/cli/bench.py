@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-HELPERS = ("report", "rig", "wire")
+HELPERS = ("plot", "proc", "report", "rig", "wire")
 
 
 def questions() -> dict[str, str]:
