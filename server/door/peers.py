@@ -25,6 +25,7 @@ from aiortc.rtp import RtpPacket
 from engines.bitstream import Refusable, picture_size
 from server.door import rtp
 from server.door.broadcast import AccessUnit, AudioBroadcast, AudioTrack, Broadcast, FeedTrack
+from server.door.capture import CaptureClock
 from server.door.feedback import Feedback
 from server.door.network import Network, NoPort
 from server.door.offer import MAX_CANDIDATES, Offer, OfferError, read, read_fragment
@@ -50,7 +51,6 @@ MAX_PIXELS: Final = 1920 * 1088
 MOST_REFUSED: Final = 3
 MAX_FOREIGN_SSRCS: Final = 4
 MOST_SECONDS_OVER: Final = 3
-MAX_CAPTURE_AGE_NS: Final = 2_000_000_000
 MAX_BUFFERED_BYTES: Final = 16 << 10
 CHANNEL: Final = "fancam"
 PLAYOUT_MS: Final = (0, 100)
@@ -147,7 +147,7 @@ class Publisher(Peer):
         self._ssrc: int | None = None
         self._audio_ssrc: int | None = None
         self._audio_time = Unwrapper(32)
-        self._report: tuple[int, int] | None = None
+        self._capture = CaptureClock()
         self._refused = 0
         self._foreign: set[int] = set()
         self._rate = Rate()
@@ -166,7 +166,7 @@ class Publisher(Peer):
     def listen(self, video: RTCRtpTransceiver, audio: RTCRtpTransceiver | None) -> None:
         """Put the taps in, before any packet can have come."""
         self._receiver = video.receiver
-        rtp.tap_video(video.receiver, self._admit_video, self._video_packet, self._sender_report, self._feedback)
+        rtp.tap_video(video.receiver, self._admit_video, self._video_packet, self._capture_time, self._feedback)
         self._loops.append(asyncio.ensure_future(rtp.send_feedback(video.receiver, self._feedback)))
         self._loops.append(asyncio.ensure_future(self._tick()))
         if audio is not None:
@@ -246,7 +246,8 @@ class Publisher(Peer):
     def _pass(self, unit: Unit) -> None:
         if unit.key and not self._is_taken(unit):
             return
-        captured_ns = self._captured_ns(unit)
+        came_ntp_ns = rtp.ntp_now_ns() - (time.monotonic_ns() - unit.arrival_ns)
+        captured_ns = self._capture.captured_ns(unit.rtp_time, unit.arrival_ns, came_ntp_ns)
         self._on_unit(AccessUnit(unit.data, unit.rtp_time, unit.key, unit.arrival_ns, captured_ns))
 
     def _is_taken(self, unit: Unit) -> bool:
@@ -270,18 +271,9 @@ class Publisher(Peer):
             self.request_key()
         return False
 
-    def _captured_ns(self, unit: Unit) -> int:
-        """By the sender's reports, where its clock agrees with ours to two seconds; 0 where not."""
-        if self._report is None:
-            return 0
-        ntp_ns, rtp_time = self._report
-        ticks = ((unit.rtp_time - rtp_time + 0x80000000) & 0xFFFFFFFF) - 0x80000000
-        age_ns = rtp.ntp_now_ns() - (ntp_ns + ticks * 1_000_000_000 // 90_000) - (time.monotonic_ns() - unit.arrival_ns)
-        return unit.arrival_ns - age_ns if 0 <= age_ns < MAX_CAPTURE_AGE_NS else 0
-
-    def _sender_report(self, ssrc: int, ntp_time: int, rtp_time: int) -> None:
+    def _capture_time(self, ssrc: int, ntp_ns: int, rtp_time: int, by_header: bool) -> None:
         if ssrc == self._ssrc:
-            self._report = (ntp_time * 1_000_000_000 >> 32, rtp_time)
+            self._capture.say(ntp_ns, rtp_time, by_header=by_header)
 
     def _audio_packet(self, packet: RtpPacket, data: bytes) -> None:
         if data:

@@ -19,11 +19,11 @@ import aiortc.codecs
 import aiortc.rtp
 from aioice import ice
 from aioice.candidate import candidate_foundation, candidate_priority
-from aiortc import RTCCertificate, RTCIceGatherer, RTCPeerConnection, RTCRtpReceiver, RTCRtpSender
+from aiortc import RTCCertificate, RTCDtlsTransport, RTCIceGatherer, RTCPeerConnection, RTCRtpReceiver, RTCRtpSender
 from aiortc.codecs.h264 import H264Encoder
 from aiortc.codecs.vpx import Vp8Encoder
 from aiortc.rtcrtpparameters import RTCRtcpFeedback, RTCRtpHeaderExtensionParameters, RTCRtpParameters
-from aiortc.rtp import HeaderExtensions, HeaderExtensionsMap, RtcpSrPacket, RtpPacket
+from aiortc.rtp import HeaderExtensions, HeaderExtensionsMap, RtcpSrPacket, RtpPacket, unpack_header_extensions
 
 from server.door.feedback import Feedback
 from server.door.network import Network
@@ -31,6 +31,7 @@ from server.door.network import Network
 PLAYOUT_DELAY: Final = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
 TRANSPORT_CC: Final = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
 MID: Final = "urn:ietf:params:rtp-hdrext:sdes:mid"
+ABS_CAPTURE_TIME: Final = "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time"
 ABS_SEND_TIME: Final = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
 SUITES: Final = (
     b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
@@ -56,6 +57,7 @@ INSTANCE: Final[dict[Any, tuple[str, ...]]] = {
         f"_RTCRtpSender__{name}" for name in ("encoder", "rtp_header_extensions_map", "rtp_timestamp", "rtt")
     ),
     RTCIceGatherer: ("_connection",),
+    RTCDtlsTransport: ("HeaderExtensionsMap",),
     ice.Connection: ("_protocols",),
 }
 """What instances have from their `__init__` on."""
@@ -85,12 +87,13 @@ def _changed(owner: Any, name: str) -> Changed:
 
 
 def prepare() -> None:
-    """Teach aiortc, once a process: our header extensions, transport-wide feedback, RSA suites, loopback."""
+    """Teach aiortc, once a process: header extensions, transport-wide feedback, RSA suites, loopback."""
     check()
     extensions = aiortc.codecs.HEADER_EXTENSIONS["video"]
-    for ident, uri in ((4, TRANSPORT_CC), (5, PLAYOUT_DELAY)):
+    for ident, uri in ((4, TRANSPORT_CC), (5, PLAYOUT_DELAY), (6, ABS_CAPTURE_TIME)):
         if all(extension.uri != uri for extension in extensions):
             extensions.append(RTCRtpHeaderExtensionParameters(id=ident, uri=uri))
+    aiortc.rtp.HeaderExtensionsMap = _IncomingExtensions  # type: ignore[misc]
     feedback = RTCRtcpFeedback(type="transport-cc")
     for codec in aiortc.codecs.CODECS["video"]:
         if codec.name != "rtx" and feedback not in codec.rtcpFeedback:
@@ -170,15 +173,15 @@ def tap_video(
     receiver: RTCRtpReceiver,
     admit: Callable[[RtpPacket], bool],
     on_packet: Callable[[RtpPacket, bytes], None],
-    on_sender_report: Callable[[int, int, int], None],
+    on_capture_time: Callable[[int, int, int, bool], None],
     feedback: Feedback,
 ) -> None:
     """Hand each video packet (resends unwrapped) with its depayloaded data to `on_packet`, and never decode.
 
     `admit` sees each packet first, resends still wrapped; what it refuses goes no further.
 
-    `on_sender_report` gets ssrc, NTP time (64 bit) and RTP time (32 bit) of the sender's reports. `feedback` notes the
-    transport-wide sequence numbers; from the first on, REMB is no longer sent.
+    `on_capture_time` gets ssrc, NTP time in ns, RTP time (32 bit) and whether a header says so, or else a sender's report.
+    `feedback` notes the transport-wide sequence numbers; from the first on, REMB is no longer sent.
     """
     receiver._RTCRtpReceiver__jitter_buffer = _Buffer(on_packet)  # type: ignore[attr-defined]
     handle_rtp, handle_rtcp = receiver._handle_rtp_packet, receiver._handle_rtcp_packet
@@ -190,11 +193,15 @@ def tap_video(
         if feedback.seen:
             packet.extensions.abs_send_time = None
         if admit(packet):
+            captured = getattr(packet.extensions, "abs_capture_time", None)
+            if captured is not None:
+                on_capture_time(packet.ssrc, _ns(captured), packet.timestamp, True)
             await handle_rtp(packet, arrival_time_ms=arrival_time_ms)
 
     async def rtcp(packet: Any) -> None:
         if isinstance(packet, RtcpSrPacket):
-            on_sender_report(packet.ssrc, packet.sender_info.ntp_timestamp, packet.sender_info.rtp_timestamp)
+            sent = packet.sender_info
+            on_capture_time(packet.ssrc, _ns(sent.ntp_timestamp), sent.rtp_timestamp, False)
         await handle_rtcp(packet)
 
     receiver._handle_rtp_packet = rtp  # type: ignore[method-assign]
@@ -250,6 +257,33 @@ async def send_feedback(receiver: RTCRtpReceiver, feedback: Feedback) -> None:
         await asyncio.sleep(FEEDBACK_S)
         for packet in feedback.packets():
             await receiver._send_rtcp(packet)  # type: ignore[arg-type]
+
+
+class _IncomingExtensions(HeaderExtensionsMap):
+    """Reads abs-capture-time too: 64 bit of NTP time, and perhaps an offset that is of no use here."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._capture: int | None = None
+
+    def configure(self, parameters: RTCRtpParameters) -> None:
+        super().configure(parameters)
+        for extension in parameters.headerExtensions:
+            if extension.uri == ABS_CAPTURE_TIME:
+                self._capture = extension.id
+
+    def get(self, extension_profile: int, extension_value: bytes) -> HeaderExtensions:
+        values = super().get(extension_profile, extension_value)
+        if self._capture is not None:
+            for ident, value in unpack_header_extensions(extension_profile, extension_value):
+                if ident == self._capture and len(value) >= 8:
+                    values.abs_capture_time = int.from_bytes(value[:8], "big")  # type: ignore[attr-defined]
+        return values
+
+
+def _ns(ntp_time: int) -> int:
+    """NTP time of 64 bit, 32 of them below the second."""
+    return ntp_time * 1_000_000_000 >> 32
 
 
 def ntp_now_ns() -> int:

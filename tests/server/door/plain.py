@@ -15,7 +15,7 @@ import av
 import numpy as np
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
-from aiortc.rtp import HeaderExtensions, RtpPacket, is_rtcp, unpack_header_extensions
+from aiortc.rtp import HeaderExtensions, RtpPacket, is_rtcp, pack_header_extensions, unpack_header_extensions
 
 from engines.codecs.encode import Encoded, Encoder
 from server.door import peers, rtp
@@ -123,6 +123,17 @@ class Sender:
             return write(values)
 
         extensions.set = write_with_number
+
+    def stamp_packets(self, age_ms: float) -> None:
+        """Say in each packet's header that it was captured `age_ms` ago (abs-capture-time, id 6 in our own offers)."""
+        extensions = self.transceiver.sender._RTCRtpSender__rtp_header_extensions_map
+        write = extensions.set
+
+        def write_with_time(values: HeaderExtensions) -> tuple[int, bytes]:
+            ntp = int((rtp.ntp_now_ns() - age_ms * 1e6) / 1e9 * (1 << 32))
+            return pack_header_extensions([*unpack_header_extensions(*write(values)), (6, ntp.to_bytes(8, "big"))])
+
+        extensions.set = write_with_time
 
     async def send(self, frames: tuple[Encoded, ...], seconds_a_frame: float = 0.01) -> None:
         for frame in frames:

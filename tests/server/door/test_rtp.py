@@ -156,6 +156,16 @@ def test_sender_reports_say_when_a_frame_was_captured() -> None:
     with_sender(work)
 
 
+def test_the_time_of_capture_is_read_from_headers() -> None:
+    async def work(sender: Sender, publisher: Publisher) -> None:
+        sender.stamp_packets(age_ms=400)
+        await sender.send_until(lambda: len(sender.units) > 10, "ten units")
+        ages_ms = [(unit.arrival_ns - unit.captured_ns) / 1e6 for unit in sender.units]
+        assert all(399 < age_ms < 900 for age_ms in ages_ms)
+
+    with_sender(work)
+
+
 def test_feedback_comes_by_itself_every_50_ms_and_then_no_more_estimates() -> None:
     async def work(sender: Sender, publisher: Publisher) -> None:
         sender.number_packets()
@@ -205,6 +215,7 @@ def test_the_answer_takes_the_extensions_and_the_feedback_at_the_offers_ids() ->
         publisher = await answer_publisher(shifted, on_unit=print, on_gap=print, on_audio=print, on_closed=lambda: None)
         assert f"a=extmap:9 {rtp.PLAYOUT_DELAY}" in publisher.answer_sdp
         assert f"a=extmap:4 {rtp.TRANSPORT_CC}" in publisher.answer_sdp
+        assert f"a=extmap:6 {rtp.ABS_CAPTURE_TIME}" in publisher.answer_sdp
         assert "transport-cc\r\n" in publisher.answer_sdp
         await publisher.close()
         await sender.pc.close()
