@@ -17,6 +17,8 @@ FIRST_REPEAT_NS: Final = 40 * MS
 """aiortc asks for a hole once, when it appears; from then on this repeats it."""
 REPEAT_NS: Final = 30 * MS
 GIVE_UP_NS: Final = 150 * MS
+LONGEST_PATIENCE_NS: Final = 600 * MS
+"""Later than this nobody wants the frame."""
 PLI_INTERVAL_NS: Final = 200 * MS
 TAIL_NS: Final = 60 * MS
 """A frame whose last packet is this late may have lost it, which no later packet shows."""
@@ -92,8 +94,11 @@ class Tap:
         """Whether the frame at `_next` may have begun before it."""
         self._spoilt: int | None = None
         """RTP timestamp of a frame that was given up in its middle."""
+        self._too_late: dict[int, int] = {}
+        """Holes that were given up: when they appeared."""
         self.lost_frames = 0
         self.rtt_ns = 0
+        """How long it takes from asking for a packet until it is there: at once when that grows, slowly when it falls."""
 
     def add(self, sequence: int, timestamp: int, marker: bool, payload: bytes, data: bytes, now_ns: int) -> Outcome:
         """Take in a packet: its numbers as on the wire, its RTP payload, and the same without the codec's RTP framing."""
@@ -102,6 +107,7 @@ class Tap:
         if self._next is None:
             self._next = self._reached = number
             self._highest = number - 1
+        self._measure(number, now_ns)
         if number < self._next or number in self._packets:
             return outcome
         if number > self._highest + MAX_WAITING or len(self._packets) > MAX_WAITING:
@@ -115,6 +121,13 @@ class Tap:
         self._release(now_ns, outcome)
         self._ask(now_ns, outcome)
         return outcome
+
+    def _measure(self, number: int, now_ns: int) -> None:
+        """A packet that was missing tells the round trip, be it too late to be of use."""
+        since_ns = self._missing[number][0] if number in self._missing else self._too_late.pop(number, None)
+        if since_ns is not None:
+            took_ns = now_ns - since_ns
+            self.rtt_ns = max(took_ns, self.rtt_ns - (self.rtt_ns - took_ns) // 8)
 
     def tick(self, now_ns: int) -> Outcome:
         """To be called every 10–20 ms: the last packet of a burst may be the one that is lost."""
@@ -174,7 +187,7 @@ class Tap:
         outcome.units.append(Unit(data, rtp_time, key, now_ns))
 
     def _ask(self, now_ns: int, outcome: Outcome) -> None:
-        patience_ns = max(GIVE_UP_NS, 3 * self.rtt_ns)
+        patience_ns = min(max(GIVE_UP_NS, 3 * self.rtt_ns), LONGEST_PATIENCE_NS)
         overdue = [number for number, (since_ns, _) in self._missing.items() if now_ns - since_ns > patience_ns]
         if overdue:
             self._give_up(max(overdue), now_ns, outcome)
@@ -201,6 +214,7 @@ class Tap:
             end += 1
         for number in [number for number in self._packets if number < end]:
             del self._packets[number]
+        self._too_late = {number: since_ns for number, (since_ns, _) in self._missing.items() if number < end}
         self._missing = {number: asked for number, asked in self._missing.items() if number >= end}
         self._next = self._reached = end
         self._highest = max(self._highest, end - 1)

@@ -193,6 +193,27 @@ def test_patience_grows_with_the_round_trip_time() -> None:
     assert receiver.gaps == 1
 
 
+def test_a_resend_that_came_too_late_is_waited_for_the_next_time() -> None:
+    sender, receiver = Sender(), Receiver()
+    receiver.take(sender.frame(key=True), 0)
+    missing, *rest = sender.frame()
+    receiver.take(rest, 33)
+    receiver.wait(34, 33 + 180)
+    assert receiver.gaps == 1
+    receiver.take([missing], 33 + 180)
+    receiver.take(sender.frame(key=True), 300)
+    missing, *rest = sender.frame()
+    receiver.take(rest, 333)
+    receiver.wait(334, 333 + 180)
+    receiver.take([missing], 333 + 180)
+    assert receiver.gaps == 1
+    assert receiver.frames[-1] == sender.frames[-1]
+    missing, *rest = sender.frame()  # but nobody waits for ever
+    receiver.take(rest, 600)
+    receiver.wait(601, 600 + 640)
+    assert receiver.gaps == 2
+
+
 def test_the_last_packet_of_a_burst_is_missed_although_nothing_follows() -> None:
     sender, receiver = Sender(), Receiver()
     receiver.take(sender.frame(key=True), 0)
