@@ -21,6 +21,20 @@ function gathered(peer) {
   });
 }
 
+const LINK = /<([^>]*)>((?:[^",<]|"(?:[^"\\]|\\.)*")*)/g;
+const PARAMETER = /;\s*([\w-]+)="((?:[^"\\]|\\.)*)"/g;
+
+/** The STUN and TURN servers that our server tells of (RFC 9725 §4.6): a browser must know them before it offers. */
+async function iceServers(path) {
+  const response = await request(path, { method: "OPTIONS" });
+  return [...(response.headers.get("Link") ?? "").matchAll(LINK)].flatMap(([, urls, parameters]) => {
+    const told = Object.fromEntries(
+      [...parameters.matchAll(PARAMETER)].map(([, name, value]) => [name, value.replace(/\\(.)/g, "$1")]),
+    );
+    return told.rel === "ice-server" ? [{ urls, username: told.username, credential: told.credential }] : [];
+  });
+}
+
 let turn = Promise.resolve();
 
 /** Sessions are opened one after the other: a server takes only so many offers a second from one address. */
@@ -32,6 +46,7 @@ function inTurn(work) {
 
 /** Connects `peer` by posting its offer to `path`; resolves to a function that ends the session. */
 export async function open(peer, path) {
+  peer.setConfiguration({ iceServers: await iceServers(path) });
   await peer.setLocalDescription();
   await gathered(peer);
   const offer = { method: "POST", headers: { "Content-Type": "application/sdp" }, body: peer.localDescription.sdp };
