@@ -37,7 +37,7 @@ class Kind(IntEnum):
     STOP = 12  # 0: finish and exit
     # studio → door
     READY = 32  # 0, JSON {"pid", "runtime", "model", ...}: warm, first message
-    SLATE = 33  # 0, a key frame of the slate; flags H264 or VP8: to be shown while no studio is there
+    SLATE = 33  # a `Slate`, its key frame; flags H264 or VP8: for the door to show by itself
     ENCODED = 34  # feed, encoded frame; flags KEY, IS_SLATE
     META = 35  # stream, JSON of one frame
     TRACKS = 36  # stream, JSON {"width", "height", "tracks": [...]}: whenever it changes
@@ -49,6 +49,11 @@ class Kind(IntEnum):
     # reader → door: READY with {"codec"}, ACCESS_UNIT, and these
     AUDIO = 64  # 0, Opus packet; RTP time 48 kHz
     FAILED = 65  # 0, JSON {"why": "refused" | "silent" | "failed" | "ended", "reason"}: last message
+
+
+class Slate(IntEnum):
+    RECONNECTING = 0  # no studio is there
+    PANIC = 1
 
 
 class Flag(IntFlag):

@@ -17,7 +17,7 @@ from server.door.metadata import tell_viewers
 from server.door.orders import Orders, StudioPort
 from server.door.peers import AccessUnit, AudioBroadcast, Broadcast
 from server.door.streams import Incoming, Refused, Source, Stream, Watcher
-from server.link import Flag, Kind, Message
+from server.link import Flag, Kind, Message, Slate
 from server.metrics import Metrics, kind_of_feed
 
 logger = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class Hub:
         self._idents = itertools.count(1)
         self._by_ident: dict[int, Stream] = {}
         self._feed_by_ident: dict[int, tuple[Stream, Feed]] = {}
-        self._slates: dict[str, bytes] = {}
+        self._slates: dict[tuple[str, int], bytes] = {}
         self._policies = dict(policies)
         self._rates_ns = 0
 
@@ -249,7 +249,7 @@ class Hub:
     def on_message(self, message: Message) -> None:
         """A message of the studio that serves, or a slate of one that is getting ready."""
         if message.kind is Kind.SLATE:
-            self._slates["h264" if message.flags & Flag.H264 else "vp8"] = bytes(message.body)
+            self._slates["h264" if message.flags & Flag.H264 else "vp8", message.ident] = bytes(message.body)
         elif message.kind is Kind.STATS:
             self._take_stats(message.json())
         elif message.kind in (Kind.ENCODED, Kind.FEED_GONE):
@@ -411,7 +411,7 @@ class Hub:
 
     def _show_slates(self, stream: Stream, now_ns: int) -> None:
         for feed in stream.feeds.values():
-            slate = self._slates.get(feed.codec)
+            slate = self._slates.get((feed.codec, Slate.PANIC if stream.panic else Slate.RECONNECTING))
             if feed.viewers and slate is not None and feed.slate_due(now_ns):
                 feed.show_slate(slate, now_ns)
                 self._metrics.frames.labels("door_slates").inc()

@@ -14,8 +14,8 @@ from engines.codecs.decode import Codec
 from engines.codecs.encode import Encoder
 from engines.detect.detector import Detector
 from engines.render.redact import Redactor
-from server.link import Flag, Kind, Message, Parser
-from server.studio.feeds import LiveFeed
+from server.link import Flag, Kind, Message, Parser, Slate
+from server.studio.feeds import PANIC, LiveFeed
 from server.studio.inference import Inference
 from server.studio.ledger import BUCKETS_MS, Tally, rss_bytes
 from server.studio.outbox import Outbox
@@ -126,16 +126,17 @@ class Studio:
         threading.Thread(target=self._tick, name="ticker", daemon=True).start()
 
     def _send_slates(self) -> None:
-        """Key frames that the door shows while no studio is there."""
+        """Key frames that the door shows while no studio is there, and in panic in place of what it relays."""
         width, height = SLATE_SIZE
         codecs: tuple[tuple[Codec, Flag], ...] = (("h264", Flag.H264), ("vp8", Flag.VP8))
         for codec, flag in codecs:
-            encoder = Encoder(codec, width, height)
-            slate = Redactor().slate(width, height, "reconnecting", 0)
-            for unit in encoder.encode(slate.picture.video_frame, 0, True):
-                self._outbox.send(Kind.SLATE, 0, unit.data, flag | Flag.KEY)
-            slate.release()
-            encoder.close()
+            for kind, reason in ((Slate.RECONNECTING, "reconnecting"), (Slate.PANIC, PANIC)):
+                encoder = Encoder(codec, width, height)
+                slate = Redactor().slate(width, height, reason, 0)
+                for unit in encoder.encode(slate.picture.video_frame, 0, True):
+                    self._outbox.send(Kind.SLATE, kind, unit.data, flag | Flag.KEY)
+                slate.release()
+                encoder.close()
 
     def _ready(self, detector: Detector) -> None:
         self._outbox.send_json(Kind.READY, 0, {"pid": os.getpid(), **detector.describe()})

@@ -15,7 +15,7 @@ import time
 import av
 import numpy as np
 
-from server.link import Flag, Kind, Message, Parser, json_body
+from server.link import Flag, Kind, Message, Parser, Slate, json_body
 
 SIZE = (320, 240)
 ENCODERS = {"h264": ("libx264", {"tune": "zerolatency"}), "vp8": ("libvpx", {"deadline": "realtime"})}
@@ -59,8 +59,9 @@ class FakeStudio:
     def handle(self, message: Message) -> None:
         if message.kind is Kind.HELLO:
             self.epoch = message.epoch
-            self.send(Kind.SLATE, 0, self.slates["h264"], Flag.KEY | Flag.H264)
-            self.send(Kind.SLATE, 0, self.slates["vp8"], Flag.KEY | Flag.VP8)
+            for slate in Slate:
+                self.send(Kind.SLATE, slate, self.slates["h264"], Flag.KEY | Flag.H264)
+                self.send(Kind.SLATE, slate, self.slates["vp8"], Flag.KEY | Flag.VP8)
             self.send(Kind.READY, 0, json_body({"pid": os.getpid(), "runtime": "none", "model": "none"}))
             while self.deaf:
                 time.sleep(1)

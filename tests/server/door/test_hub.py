@@ -17,7 +17,7 @@ from server.door.hub import Hub
 from server.door.orders import MAX_BACKLOG_BYTES
 from server.door.peers import AccessUnit
 from server.door.streams import Refused, Source, Watcher
-from server.link import NO_FLAGS, Flag, Kind, Message, json_body
+from server.link import NO_FLAGS, Flag, Kind, Message, Slate, json_body
 from server.metrics import Metrics
 
 MS = 1_000_000
@@ -58,10 +58,11 @@ class Recorder:
     def __init__(self, codec: str) -> None:
         self.units: list[AccessUnit] = []
         self.rate: int | None = None
+        self.dropped = 0
         self.on_key_needed: Any = None
 
     def drop_queued(self) -> None:
-        """Nothing ever waits here."""
+        self.dropped += 1
 
     def push(self, unit: AccessUnit) -> None:
         self.units.append(unit)
@@ -101,8 +102,9 @@ class House:
             evict=lambda watcher, reason: self.evicted.append((watcher.feed.name, reason)),
             clock_ns=lambda: self.now_ns, make_broadcast=Recorder,
         )  # fmt: skip
-        for flag, body in ((Flag.H264, b"slate h264"), (Flag.VP8, b"slate vp8")):
-            self.hub.on_message(Message(Kind.SLATE, 0, body, flag | Flag.KEY))
+        for flag, name in ((Flag.H264, b"h264"), (Flag.VP8, b"vp8")):
+            for kind, body in ((Slate.RECONNECTING, b"slate "), (Slate.PANIC, b"panic ")):
+                self.hub.on_message(Message(Kind.SLATE, kind, body + name, flag | Flag.KEY))
 
     def publish(self, name: str = "stage", codec: str = "h264") -> tuple[Source, FakePublisher]:
         source, peer = Source(self.now_ns), FakePublisher(codec)
@@ -371,7 +373,8 @@ def test_panic_stops_the_relay_and_what_was_under_way(house: House) -> None:
     house.hub.on_audio("stage", source, b"voice", 960)
     house.wait(500)
     assert b"face 2" not in shown(raw) + shown(overlay)
-    assert shown(raw)[1] == b"slate h264"
+    assert shown(raw)[1] == b"panic h264"
+    assert raw.feed.broadcast.dropped == overlay.feed.broadcast.dropped == 1, "what waited for viewers is taken back"
     house.encoded(overlay, 6000, Flag.KEY | Flag.IS_SLATE, b"the studio's slate")
     assert shown(overlay)[-1] == b"the studio's slate"
     assert house.hub.describe()["streams"][0]["state"] == "slate"

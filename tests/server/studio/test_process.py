@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from server.link import Flag, Kind
+from server.link import Flag, Kind, Slate
 
 
 @pytest.fixture
@@ -30,8 +30,9 @@ def process(door_to):
 def test_it_shows_slates_then_is_ready_and_covers_the_faces_it_finds(process, bench):
     child, door = process
     door.hello(threads=1)
-    slates = door.wait(Kind.SLATE, count=2, timeout_s=30)
-    assert {m.flags for m in slates} == {Flag.KEY | Flag.H264, Flag.KEY | Flag.VP8}
+    slates = door.wait(Kind.SLATE, count=4, timeout_s=30)
+    codecs = (Flag.KEY | Flag.H264, Flag.KEY | Flag.VP8)
+    assert {(m.ident, m.flags) for m in slates} == {(slate, flags) for slate in Slate for flags in codecs}
     for slate in slates:
         (frame,) = bench.decoded([slate], "vp8" if slate.flags & Flag.VP8 else "h264")
         assert (frame.width, frame.height) == (640, 360)
