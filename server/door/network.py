@@ -35,7 +35,7 @@ class Network:
         """Non-blocking sockets of one port, one for each address that still is this machine's.
 
         Raises:
-            NoPort: every port of the range is in use.
+            NoPort: every port of the range is in use, or there can be no more sockets.
         """
         for port in self._choices():
             sockets = _bind(addresses, port)
@@ -68,7 +68,9 @@ def _bind(addresses: Sequence[str], port: int) -> list[socket.socket]:
                 continue
             for other in sockets:
                 other.close()
-            return []
+            if error.errno == errno.EADDRINUSE:
+                return []
+            raise NoPort(f"no UDP socket can be opened on this server: {error.strerror}") from error
         port = sock.getsockname()[1]
         sockets.append(sock)
     return sockets

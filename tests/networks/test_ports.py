@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import re
 import socket
 from collections.abc import Iterator
@@ -146,6 +147,22 @@ def test_a_port_that_another_address_has_taken_is_not_used() -> None:
             Network(ports).bind(["127.0.0.1", "127.0.0.2"])
         for sock in sockets:
             sock.close()
+
+
+def test_when_there_can_be_no_more_sockets_that_is_said_and_none_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[socket.socket] = []
+
+    class Last(socket.socket):
+        def __init__(self, *arguments: object) -> None:
+            if made:
+                raise OSError(errno.EMFILE, "Too many open files")
+            super().__init__(*arguments)  # type: ignore[arg-type]
+            made.append(self)
+
+    monkeypatch.setattr(socket, "socket", Last)
+    with pytest.raises(NoPort, match="Too many open files"):
+        Network().bind(["127.0.0.1", "127.0.0.2"])
+    assert made[0].fileno() == -1
 
 
 def test_what_aioice_asks_for_when_it_gathers_is_what_is_replaced() -> None:
