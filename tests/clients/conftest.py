@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import contextmanager
 
 import pytest
 
 from benchmarks.browser import Server, serving
 from engines.scene.write import write_scene
-from tests.clients.watching import Scene
+from tests.clients.watching import Scene, seen, write_again
+from tests.networks.serving import started
 
 TOKEN = "a-secret"
 
@@ -26,11 +27,12 @@ def need(there: bool, what: str) -> None:
 
 @pytest.fixture(scope="session")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
-    """3 s of the demo scene, 640x480, a key frame each second, with the frame's number in the picture."""
+    """2 s of the demo scene, 640x480, a key frame each second, with the frame's number in the picture; and a minute of that."""
     folder = tmp_path_factory.mktemp("clients")
     video, truth = folder / "scene.mp4", folder / "truth.jsonl"
-    write_scene(video, truth, seconds=3, marker=True)
-    return Scene(video, [json.loads(line)["faces"] for line in truth.read_text().splitlines()])
+    write_scene(video, truth, seconds=2, marker=True)
+    faces = [json.loads(line)["faces"] for line in truth.read_text().splitlines()]
+    return Scene(video, write_again(video, folder / "again.mp4", 30), faces)
 
 
 @pytest.fixture(scope="session")
@@ -38,3 +40,11 @@ def server() -> Iterator[Server]:
     """`fancam serve` that asks for a token; each test has a stream of its own."""
     with serving("--token", TOKEN) as running:
         yield running
+
+
+@contextmanager
+def published(server: Server, scene: Scene, name: str) -> Iterator[None]:
+    """While inside, our own client publishes the scene, and its redacted feed shows it."""
+    with started("publish", str(scene.video), f"{server.url}/whip/{name}", "--loop", "--token", TOKEN):
+        seen(f"{server.url}/whep/{name}/redacted", TOKEN, 5)
+        yield

@@ -6,6 +6,7 @@ import datetime
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -40,43 +41,33 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @contextmanager
 def publishing(video: Path, url: str, options: dict[str, str]) -> Iterator[None]:
-    """A file over and over, undecoded and in real time, from a thread."""
-    stop, errors = threading.Event(), list[Exception]()
+    """A file, undecoded and in real time, from a thread."""
+    stop = threading.Event()
 
     def publish() -> None:
-        try:
-            with av.open(str(video)) as source, av.open(url, "w", format="whip", options=options) as target:
-                track = target.add_stream_from_template(source.streams.video[0])
-                packets = [packet for packet in source.demux(video=0) if packet.dts is not None]
-                begin_s, length = time.monotonic(), sum(packet.duration for packet in packets)
-                datas = [(bytes(packet), packet.dts, packet.is_keyframe) for packet in packets]
-                time_base = packets[0].time_base
-                turn = 0
-                while not stop.is_set():
-                    for data, dts, key in datas:
-                        packet = av.Packet(data)
-                        packet.dts = packet.pts = dts + turn * length
-                        packet.time_base, packet.is_keyframe, packet.stream = time_base, key, track
-                        if stop.wait(max(0.0, begin_s + float(packet.dts * time_base) - time.monotonic())):
-                            break
-                        target.mux(packet)
-                    turn += 1
-        except Exception as error:
-            errors.append(error)
+        with av.open(str(video)) as source, av.open(url, "w", format="whip", options=options) as target:
+            track = target.add_stream_from_template(source.streams.video[0])
+            begin_s = time.monotonic()
+            for packet in source.demux(video=0):
+                if packet.dts is None or stop.wait(
+                    max(0.0, begin_s + float(packet.dts * packet.time_base) - time.monotonic())
+                ):
+                    return
+                packet.stream = track
+                target.mux(packet)
 
-    thread = threading.Thread(target=publish)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-    assert not errors
+    with ThreadPoolExecutor(1) as pool:
+        published = pool.submit(publish)
+        try:
+            yield
+        finally:
+            stop.set()
+        published.result()
 
 
 def test_its_h264_comes_out_redacted(server: Server, scene: Scene, certificate: dict[str, str]) -> None:
     need("whip" in av.formats_available, "this PyAV has no WHIP muxer (17 and later have one)")
     options = {"authorization": TOKEN, **certificate}
-    with publishing(scene.video, f"{server.url}/whip/ffmpeg", options):
+    with publishing(scene.again, f"{server.url}/whip/ffmpeg", options):
         planes = seen(f"{server.url}/whep/ffmpeg/redacted", TOKEN, 60)
     assert_redacted(planes, scene, 60)

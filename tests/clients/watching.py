@@ -9,14 +9,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import av
 import numpy as np
 
 from client.session import Refused
 from client.watch import Watcher
-from engines.codecs.decode import VideoDecoder
+from engines.codecs.decode import Codec, VideoDecoder
 from engines.scene.marker import read_marker
 from server.door.broadcast import AccessUnit
 
@@ -26,6 +26,8 @@ DEADLINE_S = 30
 @dataclass(frozen=True)
 class Scene:
     video: Path
+    again: Path
+    """The video over and over."""
     faces: list[list[dict[str, Any]]]
     """The truth's faces by frame."""
 
@@ -42,6 +44,22 @@ def lumas(video: Path) -> list[np.ndarray]:
         return [frame.to_ndarray(format="yuv420p")[:size].copy() for frame in box.decode(stream)]
 
 
+def write_again(video: Path, out: Path, times: int) -> Path:
+    """The packets of a video, so many times in a row."""
+    with av.open(str(video)) as source, av.open(str(out), "w") as box:
+        stream = source.streams.video[0]
+        track = box.add_stream_from_template(stream)
+        packets = [packet for packet in source.demux(stream) if packet.dts is not None]
+        length = sum(packet.duration or 0 for packet in packets)
+        for turn in range(times):
+            for packet in packets:
+                copy = av.Packet(bytes(packet))
+                copy.dts = copy.pts = (packet.dts or 0) + turn * length
+                copy.time_base, copy.is_keyframe, copy.stream = packet.time_base, packet.is_keyframe, track
+                box.mux(copy)
+    return out
+
+
 def seen(url: str, token: str, pictures: int) -> list[np.ndarray]:
     """Watch a feed with our own client, from when there is one, until so many of the scene's pictures were seen; the luma
     planes of all that was decoded."""
@@ -54,14 +72,14 @@ async def _seen(url: str, token: str, pictures: int) -> list[np.ndarray]:
     numbers = 0
     end_s = time.monotonic() + DEADLINE_S
     watcher = await _watching(url, token, units, end_s)
-    decoder: VideoDecoder | None = None
+    decoder = None
     try:
         while numbers < pictures:
             assert time.monotonic() < end_s, f"{numbers} of {pictures} pictures in {DEADLINE_S} s"
             assert not watcher.over, f"the feed ended after {numbers} pictures"
             await asyncio.sleep(0.02)
             while units:
-                decoder = decoder or VideoDecoder(watcher.codec)
+                decoder = decoder or VideoDecoder(cast(Codec, watcher.codec))
                 unit = units.pop(0)
                 for frame in decoder.decode(unit.data, unit.rtp_time, arrival_ns=0):
                     planes.append(frame.y.copy())
