@@ -58,7 +58,7 @@ def read(text: str, *, any_profile: bool = False) -> Offer:
     Look an offer through. `any_profile`: H264 Main and High will do where there is no Baseline, for we only decode it.
 
     Raises:
-        OfferError: 400 not SDP; 422 too much of something, or no video that we know.
+        OfferError: 400 not SDP; 422 too much of something, simulcast, or no video that we know.
     """
     lines = text.splitlines()
     if not lines or not lines[0].startswith("v=0"):
@@ -77,6 +77,9 @@ def read(text: str, *, any_profile: bool = False) -> Offer:
     video = [section for section in sections if section[0].startswith("m=video ")]
     if len(video) != 1:
         raise OfferError(422, f"{len(video)} video sections: one is needed")
+    if any(line.startswith("a=simulcast:") for line in video[0]):
+        # OBS takes an answer with fewer layers for an error (obs-studio PR 10885): this one says what to do.
+        raise OfferError(422, "the video is offered in simulcast: set the client to one layer")
     codecs = _video_codecs(video[0])
     profiles: dict[str, str] = {}
     if any_profile and "h264" not in codecs:

@@ -63,6 +63,12 @@ def test_too_many_sections_and_payload_types_are_refused() -> None:
     assert refusal(offer(("VP8", ""), more="m=video 9 UDP/TLS/RTP/SAVPF 96\r\n")).status == 422
 
 
+def test_simulcast_is_422() -> None:
+    error = refusal(offer(("VP8", ""), more="a=rid:hi send\r\na=rid:lo send\r\na=simulcast:send hi;lo\r\n"))
+    assert error.status == 422
+    assert "one layer" in error.text
+
+
 @pytest.mark.parametrize(
     "formats",
     [
