@@ -22,6 +22,8 @@ MAX_UNCONNECTED: Final = 16
 MAX_UNCONNECTED_AN_ADDRESS: Final = 4
 CONNECT_TIMEOUT_S: Final = 15
 CLOSE_TIMEOUT_S: Final = 2
+PLACES: Final = {"publisher": "streams", "viewer": "viewers"}
+"""The settings that say how many there may be."""
 
 
 @dataclass(slots=True, eq=False)
@@ -71,7 +73,7 @@ class Sessions:
         if not self._rate.allow(address, now_s):
             raise Refused(429, "at most 5 offers a second", 1)
         if self.count(kind) >= self._caps[kind]:
-            raise Refused(503, f"{self._caps[kind]} {kind}s already", 5)
+            raise Refused(503, f"as many {kind}s already as there may be (--max-{PLACES[kind]})", 5)
         waiting = [session for session in self._sessions.values() if not session.connected]
         if len(waiting) >= MAX_UNCONNECTED:
             raise Refused(503, f"{MAX_UNCONNECTED} sessions are connecting already", 2)
@@ -92,7 +94,7 @@ class Sessions:
             Refused: 503 there is none.
         """
         if self.count("publisher") >= self._caps["publisher"]:
-            raise Refused(503, "as many streams already as there may be (--max-streams)", 5)
+            raise Refused(503, "as many publishers already as there may be (--max-streams)", 5)
         self._caps["publisher"] -= 1
 
     def give_place(self) -> None:

@@ -69,7 +69,9 @@ class Tunnel:
                 for side, other in ((near, far), (far, near)):
                     if side not in ready:
                         continue
-                    data = side.recv(CHUNK_BYTES)
+                    data = _receive(side)
+                    if data is None:
+                        continue
                     if side is far and self._address.protocol == "rtsp":
                         tail = self._look(tail + data.replace(b"\r", b""))  # FFmpeg steps over \r wherever it is
                     if not data or self.redirected:
@@ -83,3 +85,16 @@ class Tunnel:
             end = max(0, len(text) - len(b"RTSP"))
         self.redirected = self.redirected or any(match.start() < end for match in REPLY.finditer(text))
         return text[end:]
+
+
+def _receive(side: socket.socket) -> bytes | None:
+    """What has come; None when that was TLS's own, such as a session ticket, and there is nothing to wait for."""
+    if not isinstance(side, ssl.SSLSocket):
+        return side.recv(CHUNK_BYTES)
+    side.setblocking(False)
+    try:
+        return side.recv(CHUNK_BYTES)
+    except ssl.SSLWantReadError:
+        return None
+    finally:
+        side.setblocking(True)

@@ -6,21 +6,25 @@ import asyncio
 import json
 import logging
 import os
+import re
 import signal
 import socket
+import sys
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from server.door import inputs
+from server.door import inputs, pull
 from server.door.door import Door
 from server.settings import Settings, SettingsError
 from tests.client.clips import write_clip
 from tests.ports import free_port
 from tests.server.door.rtc import Publisher, Viewer, until
 from tests.server.door.running import Answer, Running, running_door, wait_until
+from tests.server.door.test_serve import children, is_gone, serving
 from tests.server.pull.servers import body, redirect, rtsp_server, web
 
 SECRET = "hunter2"
@@ -85,8 +89,9 @@ def test_a_file_is_a_stream_like_any_other(start_door: Callable[..., Running], c
     assert told["codec"] == "h264"
 
 
-def test_a_file_that_ends_ends_its_stream(start_door: Callable[..., Running], clip: Path) -> None:
-    door = start_door(input=(f"lobby={clip}",))
+def test_a_file_that_ends_ends_its_stream(start_door: Callable[..., Running], tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", frames=75)
+    door = start_door(input=(f"lobby={clip}",), warm=False)
     wait_until(lambda: stream(door, "lobby"), "the stream")
     wait_until(lambda: not stream(door, "lobby"), "its end")
     assert door.ask("GET", "/healthz").json()["inputs"] == {"running": 0, "not_running": 0, "restarts": 0}
@@ -123,16 +128,16 @@ def test_a_camera_that_dies_shows_the_slate_and_comes_back(start_door: Callable[
 
 
 def test_a_reader_that_is_killed_is_started_again(start_door: Callable[..., Running], clip: Path) -> None:
-    door = start_door(input=(f"lobby={clip}",), loop=True)
+    door = start_door(input=(f"lobby={clip}",), loop=True, warm=False)
     wait_until(lambda: stream(door, "lobby")["input"]["state"] == "running", "the input")
-    before = readers(door)
+    before = readers()
     for pid in before:
         os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: set(readers(door)) - set(before), "another reader")
+    wait_until(lambda: set(readers()) - set(before), "another reader")
     wait_until(lambda: stream(door, "lobby")["input"] == {"kind": "file", "state": "running", "restarts": 1}, "it runs")
 
 
-def readers(door: Running) -> list[int]:
+def readers() -> list[int]:
     """The processes that read inputs."""
     found = []
     for task in Path("/proc/self/task").glob("*/children"):
@@ -156,7 +161,7 @@ def test_an_input_over_http_is_watched_and_ended(door: Running, tmp_path: Path) 
         assert door.ask("DELETE", "/streams/added/input").status == 204
         assert stream(door, "added") is None
         assert door.ask("DELETE", "/streams/added/input").status == 404
-    wait_until(lambda: not readers(door), "the readers' end")
+    wait_until(lambda: not readers(), "the readers' end")
 
 
 async def _offer(door: Running, name: str) -> Answer:
@@ -197,12 +202,12 @@ def test_what_is_refused_is_said(door: Running, monkeypatch: pytest.MonkeyPatch)
         == 422
     )
     assert door.ask("PUT", "/streams/bad/input", "{}", Content_Type="text/plain").status == 415
-    wait_until(lambda: not readers(door), "the readers' end")
+    wait_until(lambda: not readers(), "the readers' end")
 
 
 def test_private_addresses_are_for_the_operator(start_door: Callable[..., Running], tmp_path: Path) -> None:
     with web(endless(write_clip(tmp_path / "a.ts"))) as server:
-        door = start_door(input=(f"own={server.url}/a.ts",))
+        door = start_door(input=(f"own={server.url}/a.ts",), warm=False)
         wait_until(lambda: stream(door, "own")["input"]["state"] == "running", "the operator's input")
         before = server.connections
         answer = put(door, "added", f"{server.url}/a.ts")
@@ -213,7 +218,7 @@ def test_private_addresses_are_for_the_operator(start_door: Callable[..., Runnin
 
 
 def test_inputs_take_the_places_of_publishers(start_door: Callable[..., Running], clip: Path, tmp_path: Path) -> None:
-    door = start_door(input=(f"one={clip}",), loop=True, max_streams=1, allow_private=True)
+    door = start_door(input=(f"one={clip}",), loop=True, max_streams=1, allow_private=True, warm=False)
     assert asyncio.run(_offer(door, "two")).status == 503
     with web(endless(write_clip(tmp_path / "a.ts"))) as server:
         assert put(door, "two", f"{server.url}/a.ts").status == 503
@@ -224,13 +229,52 @@ def test_inputs_take_the_places_of_publishers(start_door: Callable[..., Running]
 
 def test_credentials_are_not_logged(start_door: Callable[..., Running], caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    door = start_door(input=(f"cam=rtsp://admin:{SECRET}@127.0.0.1:{free_port()}/{SECRET}",))
+    door = start_door(input=(f"cam=rtsp://admin:{SECRET}@127.0.0.1:{free_port()}/{SECRET}",), warm=False)
     wait_until(lambda: "again in 2 s" in caplog.text, "two attempts")
     assert "input cam (rtsp://127.0.0.1:" in caplog.text
     assert SECRET not in caplog.text
     told = stream(door, "cam")
     assert told["state"] == "stalled"
     assert told["input"]["state"] == "lost"
+
+
+def test_attempts_come_ever_later(
+    start_door: Callable[..., Running], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pull, "FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(pull, "LONGEST_WAIT_S", 0.04)
+    monkeypatch.setattr(pull, "READER_COMMAND", ("true",))
+    start_door(input=("cam=rtsp://127.0.0.1:1/a",), warm=False)
+    waits = wait_until(
+        lambda: len(found := re.findall(r"again in (\S+) s", caplog.text)) > 4 and found, "five attempts"
+    )
+    assert waits[:5] == ["0.01", "0.02", "0.04", "0.04", "0.04"]
+
+
+def test_a_reader_that_hangs_is_ended(
+    start_door: Callable[..., Running], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pull, "SILENCE_S", 0.3)
+    monkeypatch.setattr(pull, "LOOK_S", 0.1)
+    monkeypatch.setattr(pull, "READER_COMMAND", (sys.executable, "-c", "import time; time.sleep(99)", "server.pull"))
+    start_door(input=("cam=rtsp://127.0.0.1:1/a",), warm=False)
+    first = wait_until(readers, "the reader")
+    wait_until(lambda: "nothing came for 0.3 s" in caplog.text, "the complaint")
+    wait_until(lambda: not set(first) & set(readers()), "its end")
+
+
+def test_no_reader_outlives_the_server(clip: Path) -> None:
+    with serving("--input", f"lobby={clip}", "--loop") as (process, url):
+        wait_until(lambda: b'"running":1' in urllib.request.urlopen(f"{url}/healthz", timeout=10).read(), "the input")
+        started = children(process.pid)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) == 0
+        wait_until(lambda: all(map(is_gone, started)), "the readers' end")
+    with serving("--input", f"lobby={clip}", "--loop") as (process, url):
+        wait_until(lambda: b'"running":1' in urllib.request.urlopen(f"{url}/healthz", timeout=10).read(), "the input")
+        started = children(process.pid)
+        process.kill()
+        wait_until(lambda: all(map(is_gone, started)), "the readers' end when the server is killed")
 
 
 @pytest.mark.parametrize("source", ["missing.mp4", "file:///etc/passwd", "ftp://127.0.0.1/a", "rtsp://"])

@@ -16,7 +16,7 @@ from tests.server.pull.reading import Sent, lumas, sent_by
 from tests.server.pull.servers import body, published, rtmp_server, rtsp_server, web
 
 TICKS = 90_000 // FPS
-SECONDS = 1.5
+SECONDS = 1.0
 
 
 @pytest.fixture(scope="module")
