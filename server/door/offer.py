@@ -13,6 +13,8 @@ CODECS: Final = ("h264", "vp8")
 RTPMAP: Final = re.compile(r"a=rtpmap:(\d{1,3}) ([A-Za-z0-9-]{1,32})/\d+")
 FMTP: Final = re.compile(r"a=fmtp:(\d{1,3}) (.{1,512})")
 CANDIDATE: Final = re.compile(r"a=(?:candidate:|end-of-candidates)")
+GROUP: Final = re.compile(r"a=group:\S+")
+MID: Final = re.compile(r"a=mid:(\S+)")
 UFRAG: Final = re.compile(r"a=ice-ufrag:(\S{4,256})")
 PROFILE: Final = re.compile(r"profile-level-id=([0-9a-f]{6})", re.I)
 DECODED: Final = ("42", "4d", "64")
@@ -64,7 +66,8 @@ def read(text: str, *, any_profile: bool = False) -> Offer:
     if not lines or not lines[0].startswith("v=0"):
         raise OfferError(400, "the body is not SDP: it does not begin with v=0")
     candidates = count_candidates(lines)
-    kept = [line for line in lines if not CANDIDATE.match(line)]
+    mids = {found[1] for line in lines if (found := MID.match(line))}
+    kept = [_regrouped(line, mids) for line in lines if not CANDIDATE.match(line)]
     media = [at for at, line in enumerate(kept) if line.startswith("m=")]
     if not media:
         raise OfferError(400, "the offer has no media")
@@ -116,6 +119,14 @@ def count_candidates(lines: list[str]) -> int:
     if count > MAX_CANDIDATES:
         raise OfferError(422, f"{count} candidates, at most {MAX_CANDIDATES}")
     return count
+
+
+def _regrouped(line: str, mids: set[str]) -> str:
+    """A group without the media that are not there: FFmpeg 8.0 groups a sound that it does not send."""
+    if not GROUP.match(line):
+        return line
+    semantics, *named = line.split()
+    return " ".join([semantics, *(name for name in named if name in mids)])
 
 
 def _video_codecs(section: list[str]) -> tuple[str, ...]:

@@ -105,6 +105,26 @@ def test_profiles_are_left_alone_where_baseline_is_offered() -> None:
     assert "640C1F" in parsed.sdp
 
 
+def test_a_group_that_names_media_that_are_not_there_is_answered() -> None:
+    """FFmpeg 8.0 without sound offers `BUNDLE 0 1` and one section, whose mid is 1."""
+
+    async def answer() -> str:
+        text = offer(("H264", BASELINE)).replace("BUNDLE 0", "BUNDLE 0 1").replace("a=mid:0", "a=mid:1")
+        publisher = await answer_publisher(
+            text,
+            on_unit=lambda unit: None,
+            on_gap=lambda: None,
+            on_audio=lambda payload, rtp_time: None,
+            on_closed=lambda: None,
+        )
+        await publisher.close()
+        return publisher.answer_sdp
+
+    answered = asyncio.run(answer())
+    assert "a=group:BUNDLE 1\r\n" in answered
+    assert "a=candidate:" in answered
+
+
 @given(st.text(max_size=400), st.sampled_from(["", HEAD, offer(("H264", MAIN))]))
 def test_nothing_but_a_refusal_comes_of_garbage(garbage: str, before: str) -> None:
     for any_profile in (False, True):
