@@ -178,12 +178,26 @@ def require(*rights: Right) -> Callable[[Request], Caller]:
 
 
 def host_name(host: str) -> str:
-    """A Host header or netloc without its port, in lower case; addresses in their canonical form without brackets."""
-    name = urlsplit(f"//{host}").hostname or ""
+    """A Host header or netloc without its port, in lower case; addresses in their canonical form without brackets.
+
+    Raises:
+        ValueError: it can be no host.
+    """
+    parts = urlsplit(f"//{host}")
+    _ = parts.port  # raises when it is no number
+    name = parts.hostname or ""
     try:
         return str(ipaddress.ip_address(name))
     except ValueError:
         return name.rstrip(".")
+
+
+def is_origin(origin: str, host: str) -> bool:
+    """Whether an Origin header names the host of the request it came with."""
+    try:
+        return urlsplit(origin).netloc.lower() == host.lower()
+    except ValueError:  # such as an open bracket
+        return False
 
 
 class Guard:
@@ -217,7 +231,7 @@ class Guard:
         if scope["method"] in SAFE_METHODS:
             return None
         origin = headers.get("origin")
-        foreign = origin is not None and urlsplit(origin).netloc.lower() != hosts[0].lower()
+        foreign = origin is not None and not is_origin(origin, hosts[0])
         if foreign or headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
             return JSONResponse({"detail": "requests from other web pages are refused"}, 403)
         return None

@@ -8,11 +8,10 @@ from __future__ import annotations
 import logging
 import time
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
-from server.door.access import Right, client_address
+from server.door.access import Right, client_address, is_origin
 from server.door.limits import MAX_FRAGMENT_BYTES, MAX_SDP_BYTES, StreamName, read_body
 from server.door.peers import OfferError, answer_publisher
 from server.door.sessions import Session
@@ -158,7 +157,7 @@ def preflight(request: Request) -> Response:
     they offer (RFC 9725 §4.6); a browser's preflight, which carries no token, is not."""
     headers = {"Accept-Post": SDP}
     origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc.lower() == request.headers["host"].lower():
+    if origin is not None and is_origin(origin, request.headers["host"]):
         headers |= {
             "Access-Control-Allow-Origin": origin,
             "Access-Control-Allow-Methods": "POST, PATCH, DELETE, OPTIONS",

