@@ -54,7 +54,7 @@ class Broadcast:
             return
         # libwebrtc shows a VP8 feed only if the picture id rises by one a frame.
         self._picture_id += 1
-        item = Payloads(packetise(self.codec, unit.data, self._picture_id), rtp_time, unit.key)
+        item = Payloads(packetise(self.codec, unit.data, self._picture_id), rtp_time, unit.key, unit.arrival_ns)
         now_ns = time.monotonic_ns()
         for viewer in self._viewers:
             viewer.offer(item, now_ns)
@@ -175,7 +175,7 @@ class AudioBroadcast:
     def push(self, payload: bytes, rtp_time: int) -> None:
         """`rtp_time`: 48 kHz, unwrapped."""
         if self._viewers:
-            item = Payloads([payload], rtp_time, True)
+            item = Payloads([payload], rtp_time, True, time.monotonic_ns())
             for viewer in self._viewers:
                 viewer.offer(item)
 

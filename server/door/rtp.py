@@ -40,11 +40,12 @@ SUITES: Final = (
 )
 FEEDBACK_S: Final = 0.05
 NTP_EPOCH_S: Final = 2_208_988_800
+VIDEO_CLOCK_HZ: Final = 90_000
 LOOPBACK, LOOPBACK_6 = "127.0.0.1", "::1"
 
 USED: Final[dict[Any, tuple[str, ...]]] = {
     RTCRtpReceiver: ("_handle_rtp_packet", "_handle_rtcp_packet", "_send_rtcp", "_send_rtcp_nack", "_send_rtcp_pli"),
-    RTCRtpSender: ("_send_keyframe", "_next_encoded_frame", "_handle_rtcp_packet"),
+    RTCRtpSender: ("_send_keyframe", "_send_rtcp", "_next_encoded_frame", "_handle_rtcp_packet"),
     RTCCertificate: ("_create_ssl_context",),
     ice: ("get_host_addresses", "StunProtocol"),
     ice.Connection: ("get_component_candidates",),
@@ -297,10 +298,10 @@ def ntp_now_ns() -> int:
 class Payloads:
     """One access unit, packetised once for all who watch it; goes through a sender untouched."""
 
-    __slots__ = ("key", "payloads", "rtp_time", "size")
+    __slots__ = ("arrival_ns", "key", "payloads", "rtp_time", "size")
 
-    def __init__(self, payloads: list[bytes], rtp_time: int, key: bool) -> None:
-        self.payloads, self.rtp_time, self.key = payloads, rtp_time, key
+    def __init__(self, payloads: list[bytes], rtp_time: int, key: bool, arrival_ns: int) -> None:
+        self.payloads, self.rtp_time, self.key, self.arrival_ns = payloads, rtp_time, key, arrival_ns
         self.size = sum(map(len, payloads))
 
 
@@ -311,9 +312,11 @@ class Packer:
         self._on_remb = on_remb
         self.last: int | None = None
         """RTP time of the last unit handed out."""
+        self.held_ns = 0
+        """How long that one had been here."""
 
     def pack(self, item: Payloads) -> tuple[list[bytes], int]:
-        self.last = item.rtp_time
+        self.last, self.held_ns = item.rtp_time, time.monotonic_ns() - item.arrival_ns
         return item.payloads, item.rtp_time & 0xFFFFFFFF
 
     @property
@@ -327,6 +330,21 @@ class Packer:
 
 def pack_with(sender: RTCRtpSender, packer: Packer) -> None:
     sender._RTCRtpSender__encoder = packer  # type: ignore[attr-defined]
+
+
+def report_arrivals(sender: RTCRtpSender, packer: Packer) -> None:
+    """Let the reports about a video tell when its frames arrived. aiortc tells when they were sent, and so each viewer would
+    play the sound, which nothing holds up, ahead of the picture by what the studio took."""
+    send = sender._send_rtcp
+
+    async def with_arrival(packets: list[Any]) -> None:
+        for packet in packets:
+            if isinstance(packet, RtcpSrPacket):
+                ticks = packer.held_ns * VIDEO_CLOCK_HZ // 1_000_000_000
+                packet.sender_info.rtp_timestamp = (packet.sender_info.rtp_timestamp + ticks) & 0xFFFFFFFF
+        await send(packets)
+
+    sender._send_rtcp = with_arrival  # type: ignore[method-assign]
 
 
 def on_key_request(sender: RTCRtpSender, ask: Callable[[], None]) -> None:

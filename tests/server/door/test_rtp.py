@@ -10,18 +10,19 @@ import datetime
 import re
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 from aioice import ice
 from aiortc import RTCCertificate
-from aiortc.rtp import RtcpPacket, RtcpPsfbPacket, RtcpRtpfbPacket
+from aiortc.rtp import RtcpPacket, RtcpPsfbPacket, RtcpRtpfbPacket, RtcpSenderInfo, RtcpSrPacket
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
 from server.door import rtp
-from server.door.peers import Broadcast, Publisher, answer_publisher
+from server.door.peers import AccessUnit, AudioBroadcast, Broadcast, Publisher, answer_publisher
 from tests.server.door.plain import Sender, Taker, encoded, unit_of
 from tests.server.door.rtc import until
 from tests.server.door.running import DEADLINE_S
@@ -275,6 +276,60 @@ def test_packets_carry_the_playout_delay_and_the_origin_is_what_they_are_ahead(c
         await viewer.close()
 
     asyncio.run(run())
+
+
+def test_reports_place_picture_and_sound_by_their_arrival() -> None:
+    """A picture that the studio took its time for goes with the sound that came with it, not with the one sent with it."""
+
+    async def run() -> None:
+        feed, sound, taker, held_ns = Broadcast("h264"), AudioBroadcast(), Taker(sound=True), 300_000_000
+        viewer = await taker.start(feed, sound)
+        reports: dict[str, RtcpSenderInfo] = {}
+        for transceiver in taker.pc.getTransceivers():
+            note_reports(transceiver, reports)
+        await until(lambda: viewer.connected and taker.pc.connectionState == "connected", "a connection")
+        began_ns, began_ntp_ns = time.monotonic_ns(), rtp.ntp_now_ns()
+
+        def push() -> None:
+            now_ns = time.monotonic_ns() - began_ns
+            arrived_ns = now_ns - held_ns
+            data = encoded("h264")[0].data
+            feed.push(AccessUnit(data, arrived_ns * 90_000 // SECOND_NS, True, began_ns + arrived_ns, 0))
+            sound.push(b"\xf8\x01", now_ns * 48_000 // SECOND_NS)
+
+        push()
+        await until(lambda: len({wire.packet.ssrc for wire in taker.wires}) == 2, "both")
+        for _ in range(round(DEADLINE_S / 0.03)):
+            push()
+            await asyncio.sleep(0.03)
+            if len(reports) == 2:
+                break
+        first = {wire.packet.ssrc: wire.packet.timestamp for wire in reversed(taker.wires)}
+        places = []
+        for transceiver, rate_hz, begin_ns in zip(
+            taker.pc.getTransceivers(), (90_000, 48_000), (-held_ns, 0), strict=True
+        ):
+            said = reports[transceiver.kind]
+            ssrc = next(iter(transceiver.receiver._RTCRtpReceiver__remote_streams))
+            ticks = (said.rtp_timestamp - first[ssrc] + 0x80000000) % (1 << 32) - 0x80000000
+            arrival_ns = begin_ns + ticks * SECOND_NS // rate_hz
+            places.append(rtp._ns(said.ntp_timestamp) - began_ntp_ns - arrival_ns)
+        assert max(map(abs, places)) < 100_000_000, "by the clock of the wall, for each of them"
+        await taker.pc.close()
+        await viewer.close()
+
+    asyncio.run(run())
+
+
+def note_reports(transceiver: Any, reports: dict[str, RtcpSenderInfo]) -> None:
+    handle = transceiver.receiver._handle_rtcp_packet
+
+    async def note(packet: Any) -> None:
+        if isinstance(packet, RtcpSrPacket) and packet.sender_info.packet_count:
+            reports[transceiver.kind] = packet.sender_info
+        await handle(packet)
+
+    transceiver.receiver._handle_rtcp_packet = note
 
 
 def test_a_peer_with_an_rsa_certificate_connects(monkeypatch: pytest.MonkeyPatch) -> None:
