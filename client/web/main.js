@@ -5,6 +5,7 @@ import { listen } from "./events.js";
 import { request, setToken } from "./http.js";
 import { Ledger } from "./ledger.js";
 import { Player } from "./player.js";
+import { Zones } from "./zones.js";
 
 const MOST_FANCAMS = 6;
 const at = (id) => document.getElementById(id);
@@ -13,6 +14,8 @@ const ledger = new Ledger(at("bar"), at("legend"), at("total"));
 let streams = [];
 let chosen = null;
 let large = [];
+let zoned = false;
+let drawing = null;
 const fancams = new Map();
 let camera = null;
 /** One's own stream after "Stop camera": left at once, though the server lists it until its viewers have gone. */
@@ -21,16 +24,22 @@ let stopped = null;
 function choose(name) {
   if (name === chosen) return;
   chosen = name;
+  stopDrawing();
   for (const player of [...large, ...fancams.values()]) player.close();
   fancams.clear();
   large = [];
   ledger.clear();
   if (name === null) return;
   large = [
-    new Player(name, "raw", "Source", { boxes: true }),
+    source(name),
     new Player(name, "redacted", "Redacted", { onMessage: (message) => message.l && ledger.add(message.l) }),
   ];
   at("large").append(...large.map((player) => player.element));
+}
+
+/** A stream with zones has no raw feed; the overlay has the boxes in its picture. */
+function source(name) {
+  return zoned ? new Player(name, "overlay", "Source with zones") : new Player(name, "raw", "Source", { boxes: true });
 }
 
 function showStreams() {
@@ -41,6 +50,7 @@ function showStreams() {
   select.replaceChildren(...names.map((name) => new Option(name, name, false, name === chosen)));
   select.disabled = names.length < 2;
   const stream = streams.find((one) => one.name === chosen);
+  showZones(stream);
   showState(stream?.panic ? "covered" : (stream?.state ?? "nobody publishes"));
   at("panic").disabled = !stream;
   const panic = Boolean(stream?.panic);
@@ -48,6 +58,36 @@ function showStreams() {
   at("panic").textContent = panic ? "Uncover" : "Cover everything";
   at("panic").setAttribute("aria-pressed", String(panic));
   showFancams(stream?.tracks ?? []);
+}
+
+/** With its first zone a stream loses its raw feed, and gets it back with the last. */
+function showZones(stream) {
+  at("zones").disabled = !stream;
+  if (drawing && stream) drawing.zones = stream.zones;
+  const has = Boolean(stream?.zones.length);
+  if (!stream || has === zoned) return;
+  zoned = has;
+  large[0].close();
+  large[0] = source(stream.name);
+  large[1].element.before(large[0].element);
+}
+
+function startDrawing() {
+  const screen = large[1]?.element.querySelector(".screen");
+  if (!screen) return;
+  const zones = streams.find((one) => one.name === chosen)?.zones ?? [];
+  drawing = new Zones(screen, zones, (changed) => change({ zones: changed }));
+  at("drawing").hidden = false;
+  at("zones").setAttribute("aria-pressed", "true");
+  at("zones").textContent = "Done";
+}
+
+function stopDrawing() {
+  drawing?.close();
+  drawing = null;
+  at("drawing").hidden = true;
+  at("zones").setAttribute("aria-pressed", "false");
+  at("zones").textContent = "Privacy zones";
 }
 
 /** Those who have been there longest keep their place; newcomers fill what is free. */
@@ -132,10 +172,15 @@ async function arrival(name) {
 async function togglePanic() {
   const on = at("panic").getAttribute("aria-pressed") !== "true";
   if (!on && !window.confirm("Show the feeds again?")) return;
+  await change({ panic: on });
+}
+
+/** Changes the chosen stream's redaction. */
+async function change(redaction) {
   const response = await request(`/streams/${chosen}/redaction`, {
     method: "PATCH",
     headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ panic: on }),
+    body: JSON.stringify(redaction),
   });
   if (!response.ok) notice(`Not done: ${(await response.json().catch(() => ({}))).detail ?? response.status}`);
 }
@@ -146,6 +191,8 @@ at("camera").title = reason ?? "";
 if (reason) notice(`Use my camera: ${reason}`);
 at("camera").addEventListener("click", toggleCamera);
 at("panic").addEventListener("click", togglePanic);
+at("zones").addEventListener("click", () => (drawing ? stopDrawing() : startDrawing()));
+at("clear").addEventListener("click", () => change({ zones: [] }));
 at("streams").addEventListener("change", () => {
   choose(at("streams").value);
   showStreams();
