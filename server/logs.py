@@ -28,7 +28,9 @@ SESSION: Final = re.compile(r"^(/whip/[^/?]+/|/whep/session/)[^/?]+")
 """The address of a session is all that one needs to end it, where there are no tokens."""
 
 DTLS: Final = "aiortc.rtcdtlstransport"
-"""The logger of aiortc that tells, at DEBUG and with an x before them, of packets that SRTP or a parser has refused."""
+"""The logger of aiortc that tells, at DEBUG and with an x before them, of packets that SRTP or a parser has refused ..."""
+GOOD: Final = "handshake negotiated"
+"""... and of this, which is none."""
 
 
 def set_up(process: str, *, as_json: bool = False, verbose: bool = False) -> None:
@@ -57,7 +59,7 @@ def hide_secrets_of_request(record: logging.LogRecord) -> bool:
 
 def raise_refusals(record: logging.LogRecord) -> bool:
     """Packets that aiortc refuses are worth a warning, its other steps nothing."""
-    if record.levelno == logging.DEBUG and ") x " in record.msg:
+    if record.levelno == logging.DEBUG and ") x " in record.msg and GOOD not in record.msg:
         record.levelno, record.levelname = logging.WARNING, "WARNING"
     return record.levelno >= logging.WARNING
 
