@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 MAX_JUMP_S: Final = 10.0
 TICK_S: Final = 1 / 90_000
+
+
+def time_of(packet: Any) -> float | None:
+    """When what a packet holds is shown or heard, in s of the source's clock."""
+    return float(packet.pts * packet.time_base) if packet.pts is not None and packet.time_base else None
 
 
 class Clock:

@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import av
 
+from server.pull.clock import time_of
+
 OPUS_HZ: Final = 48_000
 OPUS_SAMPLES: Final = 960
 MAX_DRIFT_S: Final = 0.1
@@ -32,8 +34,9 @@ class Opus:
     def take(self, packet: Any) -> Iterator[tuple[bytes, float]]:
         """Payloads and their times in s of the source's clock."""
         if self._untouched:
-            if packet.size and packet.pts is not None:
-                yield bytes(packet), float(packet.pts * packet.time_base)
+            at_s = time_of(packet)
+            if packet.size and at_s is not None:
+                yield bytes(packet), at_s
             return
         try:
             frames = packet.decode()

@@ -13,11 +13,12 @@ from engines.codecs.decode import Codec
 from engines.codecs.encode import Encoder
 from engines.codecs.files import turn_upright
 from engines.frame import RTP_CLOCK_HZ
-from server.pull.clock import Clock
+from server.pull.clock import Clock, time_of
 
 LARGEST_PX: Final = 1920 * 1088
 LARGEST_SOURCE_PX: Final = 4096 * 2304
 USUAL_FPS: Final = 30
+MAX_FPS: Final = 240
 HD_PX: Final = 1280 * 720
 BIT_RATE, HD_BIT_RATE = 2_500_000, 5_000_000
 
@@ -34,13 +35,9 @@ class CannotPass(Exception):
 
 def step_of(stream: Any) -> float:
     """Seconds from one picture to the next, by and large."""
-    rate = stream.average_rate or USUAL_FPS
-    return float(1 / rate) if 1 <= rate <= 240 else 1 / USUAL_FPS
-
-
-def time_of(packet: Any) -> float | None:
-    """When a packet's picture is shown, in s of the source's clock."""
-    return float(packet.pts * packet.time_base) if packet.pts is not None and packet.time_base else None
+    rate = stream.average_rate
+    fps = rate.numerator / rate.denominator if rate else USUAL_FPS
+    return 1 / fps if 1 <= fps <= MAX_FPS else 1 / USUAL_FPS
 
 
 def copy_of(packet: Any) -> Any:

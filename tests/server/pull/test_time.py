@@ -8,16 +8,19 @@ from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from threading import Event
+from types import SimpleNamespace
 from typing import Any
 
 import av
 import numpy as np
 import pytest
+from av.rational import AVRational
 
 from engines.bitstream import is_key
-from server.pull.clock import Clock
+from server.pull.clock import Clock, time_of
 from server.pull.pace import FilePace, LivePace
 from server.pull.source import Source
+from server.pull.video import step_of
 from tests.client.clips import FPS, write_clip
 from tests.server.pull.reading import lumas, sent_by
 from tests.server.pull.servers import web
@@ -45,6 +48,16 @@ def test_pictures_without_times_or_with_the_same_rise_all_the_same() -> None:
     clock = Clock()
     placed = [clock.place(at, STEP_S) for at in (None, None, 3.0, 3.0, 2.99, None)]
     assert all(a < b for a, b in pairwise(placed))
+
+
+def test_rationals_that_are_no_fractions_are_times_too() -> None:
+    """As PyAV 19 has them; it says 0/1 where 18 says None."""
+    packet = SimpleNamespace(pts=45_000, time_base=AVRational(1, 90_000))
+    assert time_of(packet) == 0.5
+    assert time_of(SimpleNamespace(pts=45_000, time_base=AVRational(0, 1))) is None
+    assert step_of(SimpleNamespace(average_rate=AVRational(25, 1))) == pytest.approx(0.04)
+    assert step_of(SimpleNamespace(average_rate=AVRational(0, 1))) == pytest.approx(STEP_S)
+    assert step_of(SimpleNamespace(average_rate=AVRational(90_000, 1))) == pytest.approx(STEP_S)
 
 
 def test_a_file_leaves_at_its_own_pace() -> None:
