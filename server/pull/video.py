@@ -15,7 +15,8 @@ from engines.codecs.files import turn_upright
 from engines.frame import RTP_CLOCK_HZ
 from server.pull.clock import Clock, time_of
 
-LARGEST_PX: Final = 1920 * 1088
+LONGEST_PX: Final = 1920
+LARGEST_PX: Final = LONGEST_PX * 1088
 LARGEST_SOURCE_PX: Final = 4096 * 2304
 USUAL_FPS: Final = 30
 MAX_FPS: Final = 240
@@ -136,6 +137,7 @@ class Recoding:
 
 
 def fitting(width: int, height: int) -> tuple[int, int]:
-    """The largest even size of the same shape that may be sent, not above the picture's own."""
-    scale = min(1.0, (LARGEST_PX / (width * height)) ** 0.5)
+    """An even size of the same shape: the picture's own, or where that is too large one with 1920 at its longer side."""
+    too_large = width * height > LARGEST_PX
+    scale = min(LONGEST_PX / max(width, height), (LARGEST_PX / (width * height)) ** 0.5) if too_large else 1.0
     return int(width * scale) // 2 * 2, int(height * scale) // 2 * 2

@@ -14,7 +14,7 @@ from engines.bitstream import nal_units, picture_size
 from server.pull.address import SourceError
 from server.pull.source import Source
 from tests.client.clips import FPS, write_clip
-from tests.engines.videos import turn
+from tests.engines.videos import turn, write_video
 from tests.server.pull.reading import lumas, sent_by, slices
 
 TICKS = 90_000 // FPS
@@ -116,3 +116,38 @@ def test_a_source_that_cannot_be_read_is_one_line(tmp_path: Path, name: str) -> 
         Source(str(tmp_path / name), False)
     assert str(tmp_path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("codec", "format_", "name"), [
+    ("libx264", "yuv420p10le", "ten.mp4"), ("libx264", "yuv422p", "wide.mp4"), ("libx264", "yuv422p", "wide.ts"),
+    ("libx265", "yuv420p10le", "ten.mkv"),
+])  # fmt: skip
+def test_what_browsers_cannot_show_is_encoded_anew_from_its_first_picture_on(
+    tmp_path: Path, codec: str, format_: str, name: str
+) -> None:
+    options = {"tune": "zerolatency"} if codec == "libx264" else {"x265-params": "log-level=none"}
+    path = write_video(tmp_path / name, 12, codec=codec, format_=format_, options=options)
+    source = Source(str(path), False)
+    video, _ = sent_by(source, 20)
+    assert not source.passes
+    assert len(lumas([data for data, _, _ in video])) == 12
+    assert picture_size("h264", video[0][0]) == (160, 120)
+
+
+def test_a_picture_that_is_too_large_is_made_smaller(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "4k.mp4", 3, width=3840, height=2160, options={"preset": "ultrafast"})
+    video, _ = sent_by(Source(str(path), False), 20)
+    assert picture_size("h264", video[0][0]) == (1920, 1080)
+    assert len(video) == 3
+
+
+def test_damaged_packets_end_nothing(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "clip.ts", "mpeg2video", frames=45)
+    data = bytearray(path.read_bytes())
+    for at in range(len(data) // 3, len(data) // 2, 7):
+        data[at] ^= 0x55
+    path.write_bytes(data)
+    video, _ = sent_by(Source(str(path), False), 20)
+    times = [at for _, at, _ in video]
+    assert len(video) > 15
+    assert times == sorted(set(times))
