@@ -106,7 +106,6 @@ def assert_redacted(planes: Iterable[np.ndarray], scene: Scene, pictures: int) -
     shown = [(number, plane) for plane in planes if (number := read_marker(plane)) is not None]
     assert len(shown) >= pictures
     steps = [(b - a) % len(scene.faces) for (a, _), (b, _) in pairwise(shown)]
-    assert np.median(steps) == 1, steps
     assert max(steps) < len(scene.faces) / 2, f"pictures came out of order: {steps}"
     covered = there = 0
     for number, plane in shown:
