@@ -48,7 +48,7 @@ USED: Final[dict[Any, tuple[str, ...]]] = {
     RTCRtpSender: ("_send_keyframe", "_send_rtcp", "_next_encoded_frame", "_handle_rtcp_packet"),
     RTCCertificate: ("_create_ssl_context",),
     ice: ("get_host_addresses", "StunProtocol"),
-    ice.Connection: ("get_component_candidates",),
+    ice.Connection: ("get_component_candidates", "check_incoming"),
     H264Encoder: ("_packetize", "_split_bitstream"),
     Vp8Encoder: ("_packetize",),
 }
@@ -103,6 +103,8 @@ def prepare() -> None:
         RTCCertificate._create_ssl_context = _with_rsa(RTCCertificate._create_ssl_context)  # type: ignore[method-assign]
     if not hasattr(ice.get_host_addresses, "with_loopback"):
         ice.get_host_addresses = _with_loopback(ice.get_host_addresses)  # type: ignore[assignment]
+    if not hasattr(ice.Connection.check_incoming, "with_priority"):
+        ice.Connection.check_incoming = _with_priority(ice.Connection.check_incoming)  # type: ignore[method-assign]
 
 
 def _with_rsa(create: Callable[..., Any]) -> Callable[..., Any]:
@@ -121,6 +123,17 @@ def _with_loopback(find: Callable[[bool, bool], list[str]]) -> Callable[[bool, b
 
     get_host_addresses.with_loopback = True  # type: ignore[attr-defined]
     return get_host_addresses
+
+
+def _with_priority(check: Callable[..., None]) -> Callable[..., None]:
+    def check_incoming(self: ice.Connection, message: Any, addr: Any, protocol: Any) -> None:
+        """FFmpeg 8.0 leaves PRIORITY out of its checks, against RFC 8445 §7.1.1; aioice would give the connection up."""
+        component = protocol.local_candidate.component
+        message.attributes.setdefault("PRIORITY", ice.candidate_priority(component, "prflx"))
+        check(self, message, addr, protocol)
+
+    check_incoming.with_priority = True  # type: ignore[attr-defined]
+    return check_incoming
 
 
 def own_addresses() -> list[str]:

@@ -351,6 +351,25 @@ def test_a_peer_with_an_rsa_certificate_connects(monkeypatch: pytest.MonkeyPatch
     with_sender(work)
 
 
+def test_a_peer_whose_checks_have_no_priority_connects(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As those of FFmpeg 8.0."""
+    build = ice.Connection.build_request
+
+    def build_request(self: ice.Connection, *args: Any, **kwargs: Any) -> Any:
+        request = build(self, *args, **kwargs)
+        if self.ice_controlling:  # the one that offered, not the door
+            del request.attributes["PRIORITY"]
+        return request
+
+    monkeypatch.setattr(ice.Connection, "build_request", build_request)
+
+    async def work(sender: Sender, publisher: Publisher) -> None:
+        await sender.send(encoded("h264")[:3])
+        await until(lambda: len(sender.units) == 3, "frames")
+
+    with_sender(work)
+
+
 def rsa_certificate() -> RTCCertificate:
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a peer")])
