@@ -15,6 +15,7 @@ FMTP: Final = re.compile(r"a=fmtp:(\d{1,3}) (.{1,512})")
 CANDIDATE: Final = re.compile(r"a=(?:candidate:|end-of-candidates)")
 GROUP: Final = re.compile(r"a=group:\S+")
 MID: Final = re.compile(r"a=mid:(\S+)")
+FINGERPRINT: Final = re.compile(r"a=fingerprint:sha-(?:256|384|512) \S", re.I)
 UFRAG: Final = re.compile(r"a=ice-ufrag:(\S{4,256})")
 PROFILE: Final = re.compile(r"profile-level-id=([0-9a-f]{6})", re.I)
 DECODED: Final = ("42", "4d", "64")
@@ -92,6 +93,8 @@ def read(text: str, *, any_profile: bool = False) -> Offer:
     if not codecs:
         wanted = "H264" if any_profile else "H264 constrained baseline"
         raise OfferError(422, f"the video has neither {wanted} in packetization mode 1 nor VP8")
+    if not any(FINGERPRINT.match(line) for line in lines):
+        raise OfferError(400, "the offer has no fingerprint of sha-256, sha-384 or sha-512: nobody could be told by it")
     has_audio = any(section[0].startswith("m=audio ") for section in sections)
     return Offer("\r\n".join(kept) + "\r\n", candidates, codecs, has_audio, _ufrags(lines), profiles)
 

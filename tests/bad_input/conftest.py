@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from engines.scene.write import write_scene
 from tests.bad_input.serving import END_S, GOOD, Looking, Server, publish, start, written
+from tests.client.clips import write_clip
 from tests.server.door.running import wait_until
 
 LONGEST_GAP_S = 3.0
@@ -20,10 +20,8 @@ LONGEST_GAP_S = 3.0
 
 @pytest.fixture(scope="session")
 def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four seconds of the drawn scene."""
-    path = tmp_path_factory.mktemp("video") / "scene.mp4"
-    write_scene(path, seconds=4.0)
-    return path
+    """Two seconds of 320x240."""
+    return write_clip(tmp_path_factory.mktemp("video") / "good.mp4", frames=60)
 
 
 @pytest.fixture(scope="session")
