@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -60,25 +62,39 @@ def test_after_a_gap_nothing_is_decoded_before_a_key_frame(bench):
     door.wait(Kind.ENCODED, 10, start=mark, where=is_picture)
 
 
-def test_a_change_of_size_changes_the_feed_and_starts_with_a_key_frame(bench, make_clip):
-    small = make_clip("h264", 320, 480)
+@pytest.mark.parametrize("codec", ["h264", "vp8"])
+def test_the_feed_follows_changes_of_size_each_from_a_key_frame_on_and_covers_all_faces(bench, make_clip, codec):
+    """As browsers change it: in the midst of the stream, with a key frame and no gap."""
+    sizes = [(640, 480), (320, 240), (480, 360), (640, 480)]
+    clips = {size: make_clip(codec, *size) for size in set(sizes)}
+    bench.clip = clips[sizes[0]]
     door = bench.start()
-    door.open_stream(1)
-    door.open_feed(10)
-    publisher = bench.publish(door)
-    door.wait(Kind.ENCODED, 10, count=20, where=is_picture)
-    publisher.stop()
-    mark = door.mark()
-    bench.clip = small
-    bench.detectors[0].clip = small
-    bench.publish(door, small, first=-(-publisher.sent // 60) * 60)
-    door.wait(Kind.ENCODED, 10, start=mark, count=20, where=is_picture)
-    units = door.seen(Kind.ENCODED, 10, mark)
-    first = next(i for i, m in enumerate(units) if is_picture(m))
-    frames = bench.decoded(units[first:])
-    assert {(f.width, f.height) for f in frames} == {(320, 480)}
-    assert max(bench.likeness(small, f) for f in frames) < 0.4
-    assert door.wait(Kind.TRACKS, 1, start=mark, where=lambda m: m.json()["width"] == 320)
+    door.open_stream(1, codec)
+    for feed in ("redacted", "overlay"):
+        door.open_feed(10 + (feed == "overlay"), feed, codec=codec)
+    sent = mark = 0
+    for size in sizes:
+        bench.detectors[0].clip = clips[size]
+        publisher = bench.publish(door, clips[size], first=sent)
+        tracks = door.wait(Kind.TRACKS, 1, start=mark, where=lambda m, size=size: m.json()["width"] == size[0])
+        assert tracks[0].json()["height"] == size[1]
+        for feed in (10, 11):
+            door.wait(Kind.ENCODED, feed, start=mark, count=15, where=is_picture)
+        publisher.stop()
+        mark = door.mark()
+        sent = -(-publisher.sent // 60) * 60
+    for feed in (10, 11):
+        units = door.seen(Kind.ENCODED, feed)
+        shown = [(f, m) for f, m in zip(bench.decoded(units, codec), units, strict=True) if is_picture(m)]
+        changes = [size for size, _ in itertools.groupby(shown, lambda pair: (pair[0].width, pair[0].height))]
+        assert changes == sizes
+        before = None
+        for frame, unit in shown:
+            size = frame.width, frame.height
+            assert size == before or unit.flags & Flag.KEY
+            before = size
+        if feed == 10:
+            assert max(bench.likeness(clips[f.width, f.height], f) for f, _ in shown) < 0.4
 
 
 def test_odd_sizes_lose_a_line_and_nothing_else(bench, make_clip):
