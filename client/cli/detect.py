@@ -22,7 +22,7 @@ def command(
     precision: Annotated[str, typer.Option(help="auto, f32, bf16 or int8.")] = "auto",
     model: Annotated[Path | None, typer.Option(help="A network with our outputs instead of the built-in one.")] = None,
 ) -> None:
-    from client.cli.main import Failure
+    from client.cli.main import Failure, plain
     from client.cli.progress import progress
     from engines.detect.detector import open_detector
     from engines.runtimes import KINDS, RuntimeFailure
@@ -53,7 +53,7 @@ def command(
                     print(json.dumps({"file": name, **describe(path, detector)}), file=target)
                 except Unreadable as error:
                     unread += 1
-                    print(f"fancam detect: {error}", file=sys.stderr)
+                    print(plain(f"fancam detect: {error}"), file=sys.stderr)
                 update(number, len(pictures))
         done = True
     except RuntimeFailure as error:
@@ -112,18 +112,21 @@ def read(path: Path) -> tuple[Any, int, int]:
     import cv2
     import numpy as np
 
+    from client.pictures import stated_size
     from engines.frame import Frame
 
     try:
-        data = np.frombuffer(path.read_bytes(), np.uint8)
+        data = path.read_bytes()
     except OSError as error:
         raise Unreadable(f"{path}: {error.strerror}") from error
     # Sizes are looked at before pixels are decoded: a small file may hold a huge picture.
-    size = _size(data)
-    if size is not None and size[0] * size[1] > MAX_PIXELS:
+    size = stated_size(data)
+    if size is None:
+        raise Unreadable(f"{path}: not a picture that can be read (JPEG, PNG, WebP, BMP or TIFF)")
+    if size[0] * size[1] > MAX_PIXELS:
         raise Unreadable(f"{path}: {size[0]}x{size[1]} px is more than {MAX_PIXELS // 1_000_000} megapixels")
     try:
-        picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:
         raise Unreadable(f"{path}: not a picture that can be read ({error.err})") from error
     if picture is None:
@@ -135,16 +138,3 @@ def read(path: Path) -> tuple[Any, int, int]:
     y = i420[:rows]
     u, v = i420[rows:].reshape(2, rows // 2, columns // 2)
     return Frame(y, u, v, 0, 0, owner=i420), width, height
-
-
-def _size(data: Any) -> tuple[int, int] | None:
-    """Width and height that a PNG's or JPEG's header states."""
-    head = data[:65536].tobytes()
-    if head.startswith(b"\x89PNG\r\n\x1a\n") and len(head) >= 24:
-        return int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
-    at = 2 if head.startswith(b"\xff\xd8") else len(head)
-    while at + 9 < len(head) and head[at] == 0xFF:
-        if 0xC0 <= head[at + 1] <= 0xCF and head[at + 1] not in (0xC4, 0xC8, 0xCC):
-            return int.from_bytes(head[at + 7 : at + 9], "big"), int.from_bytes(head[at + 5 : at + 7], "big")
-        at += 2 + int.from_bytes(head[at + 2 : at + 4], "big")
-    return None

@@ -27,6 +27,11 @@ class Failure(Exception):
     """A verb could not do its work; the text is one line: what was wrong, where, what to do."""
 
 
+def plain(text: str) -> str:
+    """A line for a terminal: file names may hold what would move its cursor."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
 def overview() -> str:
     width = max(map(len, VERBS))
     lines = [f"  {verb:<{width}}  {text}" for verb, text in VERBS.items()]
@@ -70,7 +75,7 @@ def main(arguments: list[str] | None = None) -> None:
         try:
             run_verb(words[0], words[1:])
         except Failure as failure:
-            print(f"fancam {words[0]}: {failure}", file=sys.stderr)
+            print(plain(f"fancam {words[0]}: {failure}"), file=sys.stderr)
             sys.exit(1)
 
 
