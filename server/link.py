@@ -46,7 +46,7 @@ class Kind(IntEnum):
     PONG = 39  # 0
     FEED_GONE = 40  # feed, JSON {"reason"}: nothing more will come of it
     # door → reader of an input: HELLO with {"source", "loop", "allow_private", "allow_local"}, NEED_KEY
-    # reader → door: READY with {"codec"}, ACCESS_UNIT, and these
+    # reader → door: READY with {"codec"} before the first ACCESS_UNIT, and these
     AUDIO = 64  # 0, Opus packet; RTP time 48 kHz
     FAILED = 65  # 0, JSON {"why": "refused" | "silent" | "failed" | "ended", "reason"}: last message
 

@@ -40,7 +40,6 @@ class Reader:
         threading.Thread(target=self._listen, name="door", daemon=True).start()
         try:
             self._source = Source(wishes.pop("source"), wishes.pop("loop"), **wishes)
-            self._outbox.send_json(Kind.READY, 0, {"codec": self._source.codec})
             self._send(self._source)
             self._fail("ended", "the source ended")
         except SourceError as error:
@@ -52,8 +51,13 @@ class Reader:
 
     def _send(self, source: Source) -> None:
         begin_s = time.monotonic()
+        ready = False
 
         def on_video(data: bytes, rtp_time: int, key: bool, arrival_ns: int) -> None:
+            nonlocal ready
+            if not ready:
+                ready = True
+                self._outbox.send_json(Kind.READY, 0, {"codec": source.codec})
             placed = round(begin_s * RTP_CLOCK_HZ) + rtp_time
             self._outbox.send(Kind.ACCESS_UNIT, 0, data, Flag.KEY if key else NO_FLAGS, placed, arrival_ns)
 

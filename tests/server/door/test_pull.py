@@ -172,11 +172,12 @@ async def _offer(door: Running, name: str) -> Answer:
         await publisher.close()
 
 
-def test_what_is_refused_is_said(door: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_refused_is_said(door: Running, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with (
         web(redirect("http://127.0.0.2/a")) as elsewhere,
         web(body(b"#EXTM3U\n")) as playlist,
         web(body(b"x" * 99)) as text,
+        web(body(clip.read_bytes())) as index_last,
     ):
         for source, status, said in (
             ("file:///etc/passwd", 422, "rtsp"),
@@ -185,6 +186,7 @@ def test_what_is_refused_is_said(door: Running, monkeypatch: pytest.MonkeyPatch)
             (f"{elsewhere.url}/a", 422, "redirects"),
             (f"{playlist.url}/a", 422, "playlist"),
             (f"{text.url}/a", 502, "cannot be read"),
+            (f"{index_last.url}/a.mp4", 502, "broke off"),
             (f"rtsp://admin:{SECRET}@127.0.0.1:1/{SECRET}", 502, "refused"),
         ):
             answer = put(door, "bad", source)
