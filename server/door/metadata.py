@@ -34,7 +34,11 @@ def tell_viewers(stream: Stream, message: Message) -> None:
 def complete(
     stream: Stream, rtp_time: int, stages: dict[str, float], captured_ns: int, arrival_ns: int
 ) -> dict[str, float]:
-    """The studio's ledger with what the door knows: capture to arrival, and the way back until the frame was sent."""
+    """The studio's ledger with what the door knows: capture to arrival, and the way back until the frame was sent.
+
+    `arrived` is an estimate: where the publisher's clock does not agree with ours, it is only what the frame took longer than
+    the fastest one of late (see `server.door.capture`).
+    """
     ledger = dict(stages)
     within = sum(ledger.values()) - ledger.get("sent", 0.0)
     for feed in stream.feeds.values():

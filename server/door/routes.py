@@ -56,7 +56,11 @@ async def events(request: Request, caller: Annotated[Caller, Depends(viewer_or_a
 
 @router.get("/streams/{stream}/latency", tags=["Streams"], dependencies=[Depends(viewer_or_admin)])
 async def latency(stream: StreamName, request: Request) -> dict[str, Any]:
-    """Where the latest frames' milliseconds went: p50, p95 and the last frame, by stage."""
+    """Where the latest frames' milliseconds went: p50, p95 and the last frame, by stage.
+
+    `arrived`, from capture to arrival, is an estimate; where the publisher's clock does not agree with the server's, it
+    counts from the fastest frame of the last seconds.
+    """
     found: dict[str, Any] = request.app.state.door.hub.latency(stream)
     return found
 
