@@ -83,7 +83,7 @@ def read(text: str, *, any_profile: bool = False) -> Offer:
         raise OfferError(422, f"{len(video)} video sections: one is needed")
     if any(line.startswith("a=simulcast:") for line in video[0]):
         # OBS takes an answer with fewer layers for an error (obs-studio PR 10885): this one says what to do.
-        raise OfferError(422, "the video is offered in simulcast: set the client to one layer")
+        raise OfferError(422, "simulcast is not taken, set the client to one layer")
     codecs = _video_codecs(video[0])
     profiles: dict[str, str] = {}
     if any_profile and "h264" not in codecs:
