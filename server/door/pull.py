@@ -11,7 +11,9 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, Protocol, cast
 
+from engines.frame import RTP_CLOCK_HZ
 from server.door.broadcast import AccessUnit
+from server.door.streams import AUDIO_CLOCK_HZ
 from server.link import Flag, Kind, Message, Parser, ProtocolError, json_body
 from server.pull.address import Address
 
@@ -63,6 +65,9 @@ class Pull:
         self._wishes, self._listener = wishes, listener
         self._reader: _Reader | None = None
         self._task: asyncio.Task[None] | None = None
+        self._last_time = 0
+        self._shift: int | None = None
+        """What is added to a reader's RTP times, because the one before had run ahead of the clock."""
 
     def start(self) -> None:
         """Begin to read, in the running event loop."""
@@ -141,15 +146,19 @@ class Pull:
             if codec not in CODECS:
                 raise ProtocolError(f"codec {codec!r}")
             self.codec, self.state = codec, "running"
+            self._shift = None
             logger.info("input %s (%s) runs", self.name, self.label, extra={"stream": self.name})
             self._listener.on_ready()
         elif message.kind is Kind.ACCESS_UNIT:
             self.last_packet_ns = time.monotonic_ns()
+            if self._shift is None:
+                self._shift = max(0, self._last_time + 1 - message.rtp_time)
+            self._last_time = message.rtp_time + self._shift
             key = bool(message.flags & Flag.KEY)
-            unit = AccessUnit(bytes(message.body), message.rtp_time, key, message.arrival_ns, 0)
-            self._listener.on_unit(unit)
+            self._listener.on_unit(AccessUnit(bytes(message.body), self._last_time, key, message.arrival_ns, 0))
         elif message.kind is Kind.AUDIO:
-            self._listener.on_audio(bytes(message.body), message.rtp_time)
+            shift = (self._shift or 0) * AUDIO_CLOCK_HZ // RTP_CLOCK_HZ
+            self._listener.on_audio(bytes(message.body), message.rtp_time + shift)
 
 
 class _Reader(asyncio.Protocol):

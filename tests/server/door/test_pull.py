@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from server.door import inputs, pull
+from server.door.broadcast import AccessUnit
 from server.door.door import Door
 from server.settings import Settings, SettingsError
 from tests.client.clips import write_clip
@@ -251,6 +252,41 @@ def test_attempts_come_ever_later(
         lambda: len(found := re.findall(r"again in (\S+) s", caplog.text)) > 4 and found, "five attempts"
     )
     assert waits[:5] == ["0.01", "0.02", "0.04", "0.04", "0.04"]
+
+
+def test_times_go_on_where_the_reader_before_had_got_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pull, "FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(pull, "READER_COMMAND", (sys.executable, str(Path(__file__).with_name("fake_reader.py"))))
+
+    class Heard:
+        def __init__(self) -> None:
+            self.units: list[int] = []
+            self.sounds: list[int] = []
+
+        def on_ready(self) -> None:
+            pass
+
+        def on_unit(self, unit: AccessUnit) -> None:
+            self.units.append(unit.rtp_time)
+
+        def on_audio(self, payload: bytes, rtp_time: int) -> None:
+            self.sounds.append(rtp_time)
+
+        def on_lost(self, lost: pull.Lost) -> bool:
+            assert str(lost) == "its reader has died"
+            return True
+
+    async def run() -> None:
+        heard = Heard()
+        reading = pull.Pull("cam", {"source": "0"}, heard)
+        reading.start()
+        await until(lambda: len(heard.units) >= 4 and len(heard.sounds) >= 2, "two readers")
+        await reading.close()
+        assert heard.units[:4] == [90_000, 180_000, 180_001, 270_001]
+        assert heard.sounds[:2] == [48_000, 96_000]
+        assert reading.restarts >= 1
+
+    asyncio.run(run())
 
 
 def test_a_reader_that_hangs_is_ended(
