@@ -3,7 +3,8 @@
 `check()` is called when the door starts and fails there when a name has gone; tests/server/door/test_rtp.py holds what each
 does. Why each is needed: aiortc's video jitter buffer waits for the next frame and falls silent for seconds after a loss; its
 senders encode for each viewer; it has no transport-wide feedback and no playout-delay extension; its cipher suites
-leave out peers with RSA certificates; and aioice leaves out loopback, takes any port and tells its own addresses only.
+leave out peers with RSA certificates; and aioice leaves out loopback, takes any port, tells its own
+addresses only and gives up at a check without a priority.
 """
 
 from __future__ import annotations
