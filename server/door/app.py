@@ -6,11 +6,11 @@ import importlib.metadata
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from starlette.staticfiles import StaticFiles
 
-from server.door import inputs, routes, whep, whip
+from server.door import inputs, problems, routes, whep, whip
 from server.door.access import Guard
 from server.door.door import Door
 from server.door.streams import Refused
@@ -37,16 +37,11 @@ def create_app(door: Door) -> FastAPI:
     )
     app.state.door = door
     app.add_middleware(Guard, allowed_hosts=door.settings.allow_host)
-    app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(Refused, problems.refused)
+    app.add_exception_handler(RequestValidationError, problems.invalid)
     app.include_router(routes.router)
     app.include_router(inputs.router)
     app.mount("/static", StaticFiles(directory=routes.WEB, check_dir=False))
     app.include_router(whip.router)
     app.include_router(whep.router)
     return app
-
-
-async def _refused(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, Refused)
-    headers = {"Retry-After": str(error.retry_after_s)} if error.retry_after_s is not None else None
-    return JSONResponse({"detail": error.text}, error.status, headers)

@@ -17,6 +17,7 @@ from server.door.access import Right, require
 from server.door.broadcast import AccessUnit
 from server.door.hub import Hub
 from server.door.limits import MAX_JSON_BYTES, StreamName, read_body
+from server.door.problems import BODY, may_be
 from server.door.pull import Lost, Pull, label_of
 from server.door.sessions import Sessions
 from server.door.streams import Refused, Source
@@ -220,7 +221,7 @@ def _check_own(name: str, source: str) -> None:
 @router.put(
     "/streams/{stream}/input",
     status_code=201,
-    responses={200: {"description": "Another input was there before."}},
+    responses={200: {"description": "Another input was there before."}, **may_be(*BODY, 409, 502, 503, 504)},
     openapi_extra={
         "requestBody": {"required": True, "content": {"application/json": {"schema": Wanted.model_json_schema()}}}
     },
@@ -237,7 +238,7 @@ async def put(stream: StreamName, request: Request) -> Response:
     return JSONResponse({"name": stream}, 201 if is_new else 200)
 
 
-@router.delete("/streams/{stream}/input", status_code=204)
+@router.delete("/streams/{stream}/input", status_code=204, responses=may_be(404, 422))
 async def delete(stream: StreamName, request: Request) -> Response:
     """End a stream that is read from an address."""
     await request.app.state.door.inputs.remove(stream)

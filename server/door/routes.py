@@ -13,11 +13,15 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from engines.policy import parse_zones
 from server.door.access import ANY_VIEW, Caller, Right, require
 from server.door.limits import MAX_JSON_BYTES, StreamName, read_body
+from server.door.problems import BODY, may_be
 
 WEB: Final = Path(__file__).resolve().parents[2] / "client" / "web"
 
 router = APIRouter()
 viewer_or_admin = require(*ANY_VIEW, Right.ADMIN)
+EVENTS: Final = {200: {"description": "It goes on.", "content": {"text/event-stream": {}}}, **may_be(429, 503)}
+METRICS: Final = {200: {"description": "Prometheus's text format.", "content": {"text/plain": {}}}, **may_be()}
+READY: Final = {503: {"description": "Not yet, or not at present.", "content": {"application/json": {}}}, **may_be()}
 
 
 class Redaction(BaseModel):
@@ -40,21 +44,26 @@ class Redaction(BaseModel):
         return value
 
 
-@router.get("/streams", tags=["Streams"], dependencies=[Depends(viewer_or_admin)])
+@router.get("/streams", tags=["Streams"], responses=may_be(), dependencies=[Depends(viewer_or_admin)])
 async def streams(request: Request) -> dict[str, Any]:
     """The streams, their feeds and the people in them."""
     described: dict[str, Any] = request.app.state.door.hub.describe()
     return described
 
 
-@router.get("/events", tags=["Streams"], response_class=Response)
+@router.get("/events", tags=["Streams"], response_class=Response, responses=EVENTS)
 async def events(request: Request, caller: Annotated[Caller, Depends(viewer_or_admin)]) -> Response:
     """Server-sent events: `streams` with the body of GET /streams whenever it changes, `heartbeat` every 5 s at least."""
     response: Response = request.app.state.door.events.listen(caller)
     return response
 
 
-@router.get("/streams/{stream}/latency", tags=["Streams"], dependencies=[Depends(viewer_or_admin)])
+@router.get(
+    "/streams/{stream}/latency",
+    tags=["Streams"],
+    responses=may_be(404, 422),
+    dependencies=[Depends(viewer_or_admin)],
+)
 async def latency(stream: StreamName, request: Request) -> dict[str, Any]:
     """Where the latest frames' milliseconds went: p50, p95 and the last frame, by stage.
 
@@ -68,6 +77,7 @@ async def latency(stream: StreamName, request: Request) -> dict[str, Any]:
 @router.patch(
     "/streams/{stream}/redaction",
     tags=["Streams"],
+    responses=may_be(*BODY, 404),
     dependencies=[Depends(require(Right.ADMIN))],
     openapi_extra={
         "requestBody": {"required": True, "content": {"application/json": {"schema": Redaction.model_json_schema()}}}
@@ -85,7 +95,9 @@ async def redaction(stream: StreamName, request: Request) -> dict[str, Any]:
     return policy
 
 
-@router.get("/metrics", tags=["Health"], response_class=Response, dependencies=[Depends(viewer_or_admin)])
+@router.get(
+    "/metrics", tags=["Health"], response_class=Response, responses=METRICS, dependencies=[Depends(viewer_or_admin)]
+)
 async def metrics(request: Request) -> Response:
     """Prometheus metrics."""
     door = request.app.state.door
@@ -93,7 +105,7 @@ async def metrics(request: Request) -> Response:
     return Response(door.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-@router.get("/healthz", tags=["Health"])
+@router.get("/healthz", tags=["Health"], responses=may_be())
 async def healthz(request: Request) -> dict[str, Any]:
     """The door lives; and how its studio and its inputs are."""
     door = request.app.state.door
@@ -107,7 +119,7 @@ async def healthz(request: Request) -> dict[str, Any]:
     }
 
 
-@router.get("/readyz", tags=["Health"])
+@router.get("/readyz", tags=["Health"], responses=READY)
 async def readyz(request: Request) -> Response:
     """200 once a warm studio serves, 503 until then and while none does."""
     supervisor = request.app.state.door.supervisor

@@ -14,6 +14,7 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from server.door.access import Right, client_address, is_origin
 from server.door.limits import MAX_FRAGMENT_BYTES, MAX_SDP_BYTES, StreamName, read_body
 from server.door.peers import OfferError, answer_publisher
+from server.door.problems import BODY, may_be
 from server.door.sessions import Session
 from server.door.streams import Refused, Source
 
@@ -23,14 +24,18 @@ SDP_BODY: Final[dict[str, Any]] = {"requestBody": {"required": True, "content": 
 FRAGMENT_BODY: Final[dict[str, Any]] = {
     "requestBody": {"required": True, "content": {FRAGMENT: {"schema": {"type": "string"}}}}
 }
-ANSWER: Final[dict[int | str, dict[str, Any]]] = {201: {"description": "The answer.", "content": {SDP: {}}}}
+ANSWER: Final[dict[int | str, dict[str, Any]]] = {
+    201: {"description": "The answer.", "content": {SDP: {}}},
+    **may_be(*BODY, 409, 429, 503),
+}
+TRICKLED: Final = may_be(*BODY, 404, 412, 428)
 
 logger = logging.getLogger(__name__)
 router = APIRouter(tags=["WHIP"])
 
 
-@router.post("/whip/{stream}", status_code=201, responses=ANSWER, openapi_extra=SDP_BODY)
-@router.post("/{stream}/whip", status_code=201, responses=ANSWER, openapi_extra=SDP_BODY)
+@router.post("/whip/{stream}", status_code=201, response_class=Response, responses=ANSWER, openapi_extra=SDP_BODY)
+@router.post("/{stream}/whip", status_code=201, response_class=Response, responses=ANSWER, openapi_extra=SDP_BODY)
 async def publish(stream: StreamName, request: Request) -> Response:
     """Publish a stream: the body is an SDP offer, the answer comes with the session's address."""
     door = request.app.state.door
@@ -64,22 +69,27 @@ async def publish(stream: StreamName, request: Request) -> Response:
     return created(door, session, f"/whip/{stream}/{session.ident}")
 
 
-@router.patch("/whip/{stream}/{session}", status_code=204, openapi_extra=FRAGMENT_BODY)
+@router.patch("/whip/{stream}/{session}", status_code=204, responses=TRICKLED, openapi_extra=FRAGMENT_BODY)
 async def trickle(stream: StreamName, session: str, request: Request) -> Response:
     """Add ICE candidates to a session."""
     return await patch(find(request, session, "publisher", stream), request)
 
 
-@router.delete("/whip/{stream}/{session}")
+@router.delete("/whip/{stream}/{session}", response_class=Response, responses=may_be(404, 422))
 async def stop(stream: StreamName, session: str, request: Request) -> Response:
     """Stop publishing."""
     return await delete(find(request, session, "publisher", stream), request)
 
 
-@router.options("/whip/{stream}")
-@router.options("/{stream}/whip")
-@router.options("/whip/{stream}/{session}")
-async def options(request: Request) -> Response:
+@router.options("/whip/{stream}", response_class=Response, responses=may_be(422))
+@router.options("/{stream}/whip", response_class=Response, responses=may_be(422))
+async def options(stream: StreamName, request: Request) -> Response:
+    """What may be posted, and by which origin."""
+    return preflight(request)
+
+
+@router.options("/whip/{stream}/{session}", response_class=Response, responses=may_be())
+async def session_options(stream: str, session: str, request: Request) -> Response:
     """What may be posted, and by which origin."""
     return preflight(request)
 
