@@ -10,6 +10,8 @@ SLICE, IDR, SPS = 1, 5, 7
 HIGH_PROFILES: Final = (100, 110, 122, 244, 44, 83, 86, 118, 128)
 MAX_REFERENCES: Final = 4
 MACROBLOCK: Final = 16
+MAX_CYCLE: Final = 255
+"""Reference frames in a picture order count cycle (H.264 §7.4.2.1.1)."""
 START: Final = b"\x00\x00\x01"
 
 
@@ -112,7 +114,10 @@ def _sps_size(payload: bytes) -> tuple[int, int]:
         bits.ue()
     elif order == 1:
         bits.take(1), bits.se(), bits.se()
-        for _ in range(min(bits.ue(), 255)):
+        cycle = bits.ue()
+        if cycle > MAX_CYCLE:
+            raise Refusable("a parameter set with an impossible number")
+        for _ in range(cycle):
             bits.se()
     if bits.ue() > MAX_REFERENCES:
         raise Refusable("too many reference frames")
