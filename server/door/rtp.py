@@ -288,7 +288,10 @@ class _IncomingExtensions(HeaderExtensionsMap):
                 self._capture = extension.id
 
     def get(self, extension_profile: int, extension_value: bytes) -> HeaderExtensions:
-        values = super().get(extension_profile, extension_value)
+        try:
+            values = super().get(extension_profile, extension_value)
+        except struct.error as error:  # a known extension of a wrong length, which aiortc does not survive
+            raise ValueError("an RTP header extension of a wrong length") from error
         if self._capture is not None:
             for ident, value in unpack_header_extensions(extension_profile, extension_value):
                 if ident == self._capture and len(value) >= 8:
