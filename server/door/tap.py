@@ -87,6 +87,8 @@ class Tap:
         self._highest = 0
         self._missing: dict[int, tuple[int, int]] = {}
         """Holes: when they appeared, when they were last asked for."""
+        self._latest: int | None = None
+        """The latest number; two in a row that lie far back are the sender's new beginning (RFC 3550 A.1)."""
         self._last_ns = 0
         self._pli_ns = -PLI_INTERVAL_NS
         self._needs_key = True
@@ -108,9 +110,11 @@ class Tap:
             self._next = self._reached = number
             self._highest = number - 1
         self._measure(number, now_ns)
-        if number < self._next or number in self._packets:
+        begins_anew = number < self._next - MAX_WAITING and number - 1 == self._latest
+        self._latest = number
+        if not begins_anew and (number < self._next or number in self._packets):
             return outcome
-        if number > self._highest + MAX_WAITING or len(self._packets) > MAX_WAITING:
+        if begins_anew or number > self._highest + MAX_WAITING or len(self._packets) > MAX_WAITING:
             self._start_over(number, outcome)
         for hole in range(self._highest + 1, number):
             self._missing[hole] = (now_ns, now_ns + FIRST_REPEAT_NS - REPEAT_NS)
