@@ -177,7 +177,8 @@ async def _host_candidates(
 def packetise(codec: str, data: bytes, picture_id: int) -> list[bytes]:
     """RTP payloads of an access unit: RFC 6184 (STAP-A, FU-A) or RFC 7741 with a 15-bit picture id."""
     if codec == "h264":
-        return H264Encoder._packetize(H264Encoder._split_bitstream(data))
+        # Between two start codes there may be nothing, which aiortc cannot take.
+        return H264Encoder._packetize(nal for nal in H264Encoder._split_bitstream(data) if nal)
     return Vp8Encoder._packetize(data, picture_id & 0x7FFF)
 
 
