@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 import struct
 import time
 from collections.abc import Callable
@@ -28,6 +29,8 @@ from aiortc.rtp import HeaderExtensions, HeaderExtensionsMap, RtcpSrPacket, RtpP
 
 from server.door.feedback import Feedback
 from server.door.network import Network
+
+logger = logging.getLogger(__name__)
 
 PLAYOUT_DELAY: Final = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
 TRANSPORT_CC: Final = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
@@ -48,6 +51,7 @@ USED: Final[dict[Any, tuple[str, ...]]] = {
     RTCRtpReceiver: ("_handle_rtp_packet", "_handle_rtcp_packet", "_send_rtcp", "_send_rtcp_nack", "_send_rtcp_pli"),
     RTCRtpSender: ("_send_keyframe", "_send_rtcp", "_next_encoded_frame", "_handle_rtcp_packet"),
     RTCCertificate: ("_create_ssl_context",),
+    RTCDtlsTransport: ("_handle_rtp_data", "_handle_rtcp_data"),
     ice: ("get_host_addresses", "StunProtocol"),
     ice.Connection: ("get_component_candidates", "check_incoming"),
     H264Encoder: ("_packetize", "_split_bitstream"),
@@ -102,6 +106,9 @@ def prepare() -> None:
             codec.rtcpFeedback.append(feedback)
     if not hasattr(RTCCertificate._create_ssl_context, "with_rsa"):
         RTCCertificate._create_ssl_context = _with_rsa(RTCCertificate._create_ssl_context)  # type: ignore[method-assign]
+    for name in ("_handle_rtp_data", "_handle_rtcp_data"):
+        if not hasattr(getattr(RTCDtlsTransport, name), "drops_broken"):
+            setattr(RTCDtlsTransport, name, _dropping_broken(getattr(RTCDtlsTransport, name)))
     if not hasattr(ice.get_host_addresses, "with_loopback"):
         ice.get_host_addresses = _with_loopback(ice.get_host_addresses)  # type: ignore[assignment]
     if not hasattr(ice.Connection.check_incoming, "with_priority"):
@@ -116,6 +123,20 @@ def _with_rsa(create: Callable[..., Any]) -> Callable[..., Any]:
 
     create_ssl_context.with_rsa = True  # type: ignore[attr-defined]
     return create_ssl_context
+
+
+def _dropping_broken(handle: Callable[..., Any]) -> Callable[..., Any]:
+    """aiortc ends the connection at what its parsers do not foresee: a header extension or a REMB that is too short."""
+
+    @functools.wraps(handle)
+    async def handle_data(self: RTCDtlsTransport, data: bytes, *more: Any, **named: Any) -> None:
+        try:
+            await handle(self, data, *more, **named)
+        except (struct.error, IndexError):
+            logger.debug("a broken packet of %d bytes is dropped", len(data))
+
+    handle_data.drops_broken = True  # type: ignore[attr-defined]
+    return handle_data
 
 
 def _with_loopback(find: Callable[[bool, bool], list[str]]) -> Callable[[bool, bool], list[str]]:
@@ -289,10 +310,7 @@ class _IncomingExtensions(HeaderExtensionsMap):
                 self._capture = extension.id
 
     def get(self, extension_profile: int, extension_value: bytes) -> HeaderExtensions:
-        try:
-            values = super().get(extension_profile, extension_value)
-        except struct.error as error:  # a known extension of a wrong length, which aiortc does not survive
-            raise ValueError("an RTP header extension of a wrong length") from error
+        values = super().get(extension_profile, extension_value)
         if self._capture is not None:
             for ident, value in unpack_header_extensions(extension_profile, extension_value):
                 if ident == self._capture and len(value) >= 8:
