@@ -3,9 +3,9 @@
 Covers are painted on the three planes of a copy, before any encoding, and destroy what they cover:
 
 - `solid` leaks only where somebody is and how large: the default;
-- `mosaic` shows 4 × 4 cells of the cover's box, in 8 levels, with noise that stays the same for a track's life, each held
-  for half a second, so that neighbouring frames tell no more than one (privacy: McPherson et al., arXiv 1609.00408;
-  Maman et al., Neural Alignment for Face De-pixelization);
+- `mosaic` looks like 4 × 4 cells of what is covered, and tells its mean colour alone: that in 8 levels, held for half a second,
+  under noise that makes the cells and stays the same for a track's life. Cells of the face itself, however coarse,
+  name 46 of 100 people to a trained attacker (`fancam bench reversal`; McPherson et al., arXiv 1609.00408);
 - `blur` is that mosaic smoothed, never a blur of the face itself (Revelio, arXiv 2506.12344).
 """
 
@@ -189,10 +189,9 @@ class CellMemory:
             if not seen.size:
                 cells.append(np.full((plane_side, plane_side), 128, np.uint8))
                 continue
-            means = cv2.resize(seen, (plane_side, plane_side), interpolation=cv2.INTER_AREA).reshape(plane_side, -1)
             step = 256 // LEVELS
-            levels = (means // step).astype(np.int16) * step + step // 2
-            cells.append(np.clip(levels + spoil, 16, 235).astype(np.uint8))
+            level = int(cv2.mean(seen)[0]) // step * step + step // 2
+            cells.append(np.clip(level + spoil, 16, 235).astype(np.uint8))
         return cells[0], cells[1], cells[2]
 
 
