@@ -37,7 +37,8 @@ STYLES: Final[tuple[Style, ...]] = get_args(Style)
 SOLID_YUV: Final = (44, 128, 128)
 CELLS: Final = 4
 LEVELS: Final = 8
-NOISE_LEVELS: Final = 20
+NOISE_LEVELS: Final = (24, 6, 6)
+"""Of luma and chroma, up and down."""
 CELLS_HELD_S: Final = 0.5
 PATCH_SNAP_PX: Final = 8
 """Mosaic covers have sides of whole eights: few different masks, and the fast way through OpenCV's resize."""
@@ -167,7 +168,8 @@ class CellMemory:
             if track_id not in self._noise:
                 sides = (CELLS, CELLS // 2, CELLS // 2)
                 self._noise[track_id] = [
-                    self._random.integers(-NOISE_LEVELS, NOISE_LEVELS + 1, (side, side), np.int16) for side in sides
+                    self._random.integers(-most, most + 1, (side, side), np.int16)
+                    for side, most in zip(sides, NOISE_LEVELS, strict=True)
                 ]
             held = time_s, self._sample(frame, box, CELLS, self._noise[track_id])
             self._held[track_id] = held
