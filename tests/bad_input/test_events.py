@@ -90,7 +90,7 @@ def test_other_methods_and_paths(server: Server, method: bytes, path: bytes, sta
 @pytest.mark.parametrize("end", ["closed", "reset", "half closed", "a second request", "bytes"])
 def test_the_place_comes_back_however_a_listener_goes(server: Server, end: str) -> None:
     source = server.source()
-    for _ in range(2 * MAX_LISTENERS_A_CALLER):
+    for _ in range(MAX_LISTENERS_A_CALLER + 1):
 
         def is_let_in() -> bool:
             with asking(server, get(), source) as sock:
