@@ -14,8 +14,9 @@ import pylibsrtp
 from aiortc.rtp import RtpPacket
 
 from server.door import peers
+from tests.bad_input.serving import Server
 from tests.server.door.plain import FRAME_TICKS, Sender, encoded
-from tests.server.door.rtc import until
+from tests.server.door.rtc import Viewer, until
 
 FPS = 30
 FRAMES_S = 5
@@ -23,15 +24,11 @@ ENOUGH = 2
 """Frames after which a connection is said to go on."""
 
 
-class Live:
-    """A plain aiortc publisher with sound, and the door's end of it, on a loop in a thread of its own."""
+class Threaded:
+    """A connection on a loop in a thread of its own; `errors` is what has been logged of exceptions."""
 
-    def __init__(self, codec: str) -> None:
-        self.codec = codec
-        self.last = RtpPacket()
-        """The latest good video packet that was sent."""
+    def __init__(self) -> None:
         self.errors: list[str] = []
-        self._numbers = itertools.count(1)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
@@ -41,6 +38,30 @@ class Live:
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
+
+    async def _open(self) -> None:
+        raise NotImplementedError
+
+    async def _close(self) -> None:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        self.run(self._close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+        logging.getLogger().removeHandler(self._handler)
+
+
+class Live(Threaded):
+    """A plain aiortc publisher with sound, and the door's end of it."""
+
+    def __init__(self, codec: str) -> None:
+        self.codec = codec
+        self.last = RtpPacket()
+        """The latest good video packet that was sent."""
+        self._numbers = itertools.count(1)
+        super().__init__()
 
     async def _open(self) -> None:
         self.sender = Sender(self.codec, sound=True)
@@ -94,18 +115,40 @@ class Live:
         session = transport._tx_srtp
         await transport.transport._send(session.protect_rtcp(data) if rtcp else session.protect(data))
 
-    def close(self) -> None:
-        self.run(self._close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-        self._loop.close()
-        logging.getLogger().removeHandler(self._handler)
-
     async def _close(self) -> None:
         self._pumping.cancel()
         await asyncio.gather(self._pumping, return_exceptions=True)
         await self.sender.pc.close()
         await self.publisher.close()
+
+
+class LiveViewer(Threaded):
+    """A plain aiortc viewer of a feed of a real server."""
+
+    def __init__(self, server: Server, path: str) -> None:
+        self._server, self._path = server, path
+        super().__init__()
+
+    async def _open(self) -> None:
+        self.viewer = Viewer(self._server, self._path)  # type: ignore[arg-type]
+        assert (await self.viewer.offer()).status == 201
+        await until(lambda: self.viewer.lumas, "a picture")
+
+    def throw(self, packets: list[bytes]) -> None:
+        """RTCP through SRTCP; then pictures must still come."""
+        self.run(self._throw(packets))
+        assert not self.errors, self.errors
+
+    async def _throw(self, packets: list[bytes]) -> None:
+        transport = self.viewer.pc.getTransceivers()[0].receiver.transport
+        for data in packets:
+            await transport.transport._send(transport._tx_srtp.protect_rtcp(data))
+        before = len(self.viewer.lumas)
+        await until(lambda: len(self.viewer.lumas) > before, "pictures after a bad packet", FRAMES_S)
+
+    async def _close(self) -> None:
+        await self.viewer.ask("DELETE", self.viewer.session)
+        await self.viewer.close()
 
 
 class _Errors(logging.Handler):
