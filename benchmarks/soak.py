@@ -131,7 +131,7 @@ def count_sessions(number: int) -> dict[str, Any]:
 
     with tempfile.TemporaryDirectory() as folder:
         video = Path(folder, "scene.mp4")
-        write_scene(video, seconds=10.0)
+        write_scene(video, seconds=2.0)
         with serving() as server, publishing(video, f"{server.url}/whip/{STREAM}"):
             return asyncio.run(_open_and_close(server, video, number))
 
