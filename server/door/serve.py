@@ -6,12 +6,15 @@ import asyncio
 import errno
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
+import h11
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from server import logs
 from server.door import rtp
@@ -62,6 +65,24 @@ def url_of(listener: socket.socket, scheme: str) -> str:
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
+class Protocol(H11Protocol):
+    """Says 431 where headers are over the limit (RFC 6585 §5), and 400, as uvicorn does, of whatever else is no request."""
+
+    def send_400_response(self, msg: str) -> None:
+        if getattr(sys.exception(), "error_status_hint", 400) != 431:
+            super().send_400_response(msg)
+            return
+        text = f"At most {MAX_HEADERS_BYTES >> 10} KiB of headers.".encode()
+        headers = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(text)), (b"connection", b"close")]
+        for event in (
+            h11.Response(status_code=431, headers=headers, reason=b"Request Header Fields Too Large"),
+            h11.Data(data=text),
+            h11.EndOfMessage(),
+        ):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
+
+
 class Server(uvicorn.Server):
     """Ends its long-lived responses before it waits for them, and exits with 0 on SIGINT and SIGTERM.
 
@@ -75,7 +96,7 @@ class Server(uvicorn.Server):
             uvicorn.Config(
                 create_app(door),
                 loop="uvloop",
-                http="h11",
+                http=Protocol,
                 ws="none",
                 lifespan="on",
                 log_config=None,

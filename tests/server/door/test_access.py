@@ -279,3 +279,11 @@ def test_offers_too_many_are_429(start_door: Callable[..., Running]) -> None:
     assert 429 in statuses
     assert statuses[0] == 400
     wait_until(lambda: door.ask("POST", "/whip/stage", "nonsense", **SDP).status == 400, "the rate to allow again", 3)
+
+
+def test_headers_over_the_limit_are_431(door: Running) -> None:
+    with socket.create_connection(("127.0.0.1", door.port), 10) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"X-Long: " + b"a" * (20 << 10))
+        answer = connection.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 431 ")
+    assert answer.endswith(b"At most 16 KiB of headers.")
