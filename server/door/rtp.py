@@ -18,13 +18,23 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import aiortc.codecs
+import aiortc.rtcsctptransport
 import aiortc.rtp
 from aioice import ice
 from aioice.candidate import candidate_foundation, candidate_priority
-from aiortc import RTCCertificate, RTCDtlsTransport, RTCIceGatherer, RTCPeerConnection, RTCRtpReceiver, RTCRtpSender
+from aiortc import (
+    RTCCertificate,
+    RTCDtlsTransport,
+    RTCIceGatherer,
+    RTCPeerConnection,
+    RTCRtpReceiver,
+    RTCRtpSender,
+    RTCSctpTransport,
+)
 from aiortc.codecs.h264 import H264Encoder
 from aiortc.codecs.vpx import Vp8Encoder
 from aiortc.rtcrtpparameters import RTCRtcpFeedback, RTCRtpHeaderExtensionParameters, RTCRtpParameters
+from aiortc.rtcsctptransport import SackChunk
 from aiortc.rtp import HeaderExtensions, HeaderExtensionsMap, RtcpSrPacket, RtpPacket, unpack_header_extensions
 
 from server.door.feedback import Feedback
@@ -42,6 +52,7 @@ SUITES: Final = (
     b"ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305:"
     b"ECDHE-ECDSA-AES128-SHA:ECDHE-RSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA:ECDHE-RSA-AES256-SHA"
 )
+MAX_ACKNOWLEDGED: Final = 4096
 FEEDBACK_S: Final = 0.05
 NTP_EPOCH_S: Final = 2_208_988_800
 VIDEO_CLOCK_HZ: Final = 90_000
@@ -52,6 +63,8 @@ USED: Final[dict[Any, tuple[str, ...]]] = {
     RTCRtpSender: ("_send_keyframe", "_send_rtcp", "_next_encoded_frame", "_handle_rtcp_packet"),
     RTCCertificate: ("_create_ssl_context",),
     RTCDtlsTransport: ("_handle_rtp_data", "_handle_rtcp_data"),
+    RTCSctpTransport: ("_handle_data",),
+    aiortc.rtcsctptransport: ("decode_params",),
     ice: ("get_host_addresses", "StunProtocol"),
     ice.Connection: ("get_component_candidates", "check_incoming"),
     H264Encoder: ("_packetize", "_split_bitstream"),
@@ -106,9 +119,13 @@ def prepare() -> None:
             codec.rtcpFeedback.append(feedback)
     if not hasattr(RTCCertificate._create_ssl_context, "with_rsa"):
         RTCCertificate._create_ssl_context = _with_rsa(RTCCertificate._create_ssl_context)  # type: ignore[method-assign]
-    for name in ("_handle_rtp_data", "_handle_rtcp_data"):
-        if not hasattr(getattr(RTCDtlsTransport, name), "drops_broken"):
-            setattr(RTCDtlsTransport, name, _dropping_broken(getattr(RTCDtlsTransport, name)))
+    for owner in (RTCDtlsTransport, RTCSctpTransport):
+        for name in USED[owner]:
+            if not hasattr(getattr(owner, name), "drops_broken"):
+                setattr(owner, name, _dropping_broken(getattr(owner, name)))
+    aiortc.rtcsctptransport.decode_params = _decode_parameters
+    if not hasattr(SackChunk.__init__, "has_bound"):
+        SackChunk.__init__ = _with_bound(SackChunk.__init__)  # type: ignore[method-assign]
     if not hasattr(ice.get_host_addresses, "with_loopback"):
         ice.get_host_addresses = _with_loopback(ice.get_host_addresses)  # type: ignore[assignment]
     if not hasattr(ice.Connection.check_incoming, "with_priority"):
@@ -126,17 +143,42 @@ def _with_rsa(create: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _dropping_broken(handle: Callable[..., Any]) -> Callable[..., Any]:
-    """aiortc ends the connection at what its parsers do not foresee: a header extension or a REMB that is too short."""
+    """aiortc ends the connection at what its parsers do not foresee: a header extension, REMB or chunk that is too short."""
 
     @functools.wraps(handle)
-    async def handle_data(self: RTCDtlsTransport, data: bytes, *more: Any, **named: Any) -> None:
+    async def handle_data(self: Any, data: bytes, *more: Any, **named: Any) -> None:
         try:
             await handle(self, data, *more, **named)
-        except (struct.error, IndexError):
+        except (struct.error, IndexError, ValueError):
             logger.debug("a broken packet of %d bytes is dropped", len(data))
 
     handle_data.drops_broken = True  # type: ignore[attr-defined]
     return handle_data
+
+
+def _decode_parameters(body: bytes) -> list[tuple[int, bytes]]:
+    """SCTP parameters (RFC 9260 §3.2.1): aiortc reads one of no length for ever. Raises ValueError at such a length."""
+    found, at = [], 0
+    while at <= len(body) - 4:
+        kind, length = struct.unpack_from("!HH", body, at)
+        if not 4 <= length <= len(body) - at:
+            raise ValueError("an SCTP parameter of an impossible length")
+        found.append((kind, body[at + 4 : at + length]))
+        at += length + -length % 4
+    return found
+
+
+def _with_bound(init: Callable[..., None]) -> Callable[..., None]:
+    """aiortc counts one by one through what an SCTP acknowledgement says is there: 19 million numbers a packet."""
+
+    @functools.wraps(init)
+    def parse(self: SackChunk, *given: Any, **named: Any) -> None:
+        init(self, *given, **named)
+        if sum(max(0, last - first) for first, last in self.gaps) > MAX_ACKNOWLEDGED:
+            raise ValueError("an SCTP acknowledgement of more than was ever sent")
+
+    parse.has_bound = True  # type: ignore[attr-defined]
+    return parse
 
 
 def _with_loopback(find: Callable[[bool, bool], list[str]]) -> Callable[[bool, bool], list[str]]:

@@ -146,6 +146,32 @@ class LiveViewer(Threaded):
         before = len(self.viewer.lumas)
         await until(lambda: len(self.viewer.lumas) > before, "pictures after a bad packet", FRAMES_S)
 
+    def throw_data(self, packets: list[bytes]) -> None:
+        """What is taken for SCTP, through DTLS; then pictures must still come."""
+        self.run(self._throw_data(packets))
+        assert not self.errors, self.errors
+
+    async def _throw_data(self, packets: list[bytes]) -> None:
+        for data in packets:
+            await self.viewer.pc.sctp.transport._send_data(data)
+        await self._throw([])
+
+    def say(self, texts: list[str]) -> None:
+        """On the data channel, in order."""
+        self.run(self._say(texts))
+
+    async def _say(self, texts: list[str]) -> None:
+        channel = self.viewer.channel
+        await until(lambda: channel.readyState == "open", "an open data channel")
+        for text in texts:
+            channel.send(text)
+        await self._throw([])
+
+    @property
+    def tag(self) -> int:
+        """The verification tag that the server takes packets with."""
+        return int(self.viewer.pc.sctp._remote_verification_tag)
+
     async def _close(self) -> None:
         await self.viewer.ask("DELETE", self.viewer.session)
         await self.viewer.close()

@@ -89,8 +89,8 @@ class Viewer(Peer):
         self.texts: list[dict[str, Any]] = []
         transceiver = self.pc.addTransceiver("video", "recvonly")
         transceiver.setCodecPreferences(preferred(codecs or ("H264", "VP8")))
-        channel = self.pc.createDataChannel("fancam", ordered=False, maxRetransmits=0)
-        channel.on("message", lambda text: self.texts.append(json.loads(text)))
+        self.channel = self.pc.createDataChannel("fancam", ordered=False, maxRetransmits=0)
+        self.channel.on("message", lambda text: self.texts.append(json.loads(text)))
         self._watching: list[asyncio.Task[None]] = []
         self.pc.on("track", lambda track: self._watching.append(asyncio.ensure_future(self._watch(track))))
 
