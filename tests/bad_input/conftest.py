@@ -18,13 +18,13 @@ LONGEST_GAP_S = 3.0
 """Between two frames of the good stream: a machine with two busy cores stands still for a while by itself."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two seconds of 320x240."""
     return write_clip(tmp_path_factory.mktemp("video") / "good.mp4", frames=60)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(video: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Serves the stream `good` to a viewer all the time; afterwards it must be as it was, and have written nowhere."""
     server = start(tmp_path_factory.mktemp("server"))

@@ -25,7 +25,7 @@ def need(there: bool, what: str) -> None:
         pytest.skip(what)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     """2 s of the demo scene, 640x480, a key frame each second, with the frame's number in the picture; and a minute of that."""
     folder = tmp_path_factory.mktemp("clients")
@@ -35,7 +35,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     return Scene(video, write_again(video, folder / "again.mp4", 30), faces)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server() -> Iterator[Server]:
     """`fancam serve` that asks for a token; each test has a stream of its own."""
     with serving("--token", TOKEN) as running:

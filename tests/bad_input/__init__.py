@@ -1,0 +1,1 @@
+"""Bad input of every kind, beside a good stream."""
