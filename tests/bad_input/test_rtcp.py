@@ -151,7 +151,7 @@ def test_mutated(publisher: Live, viewer: LiveViewer, tried: Callable[[int], Non
             data[1] = chance.choice(kinds)
             made.append(bytes(data))
         if to_viewer:
-            viewer.throw(made)
+            viewer.throw([*made, remb(23)])  # one of them may have wished for 0 bit/s
         else:
             publisher.throw(made, rtcp=True)
         count += 50
