@@ -118,11 +118,13 @@ def ssrc_of(viewer: LiveViewer) -> bytes:
     return int(video.split("a=ssrc:")[1].split()[0]).to_bytes(4, "big")
 
 
-def test_a_viewer_that_can_take_nothing_is_served_again_when_it_can(server: Server, viewer: LiveViewer) -> None:
-    def remb(exponent: int) -> bytes:
-        return rtcp(PSFB, 15, SOMEBODY * 2 + b"REMB\1" + bytes([exponent << 2, 0, 1]) + ssrc_of(viewer))
+def can_take_much(viewer: LiveViewer) -> bytes:
+    """8 Mbit/s."""
+    return rtcp(PSFB, 15, SOMEBODY * 2 + b"REMB\1" + bytes([23 << 2, 0, 1]) + ssrc_of(viewer))
 
-    viewer.throw([PACKETS["REMB of 0 bit/s"].replace(SOMEBODY, ssrc_of(viewer)), remb(23)])
+
+def test_a_viewer_that_can_take_nothing_is_served_again_when_it_can(server: Server, viewer: LiveViewer) -> None:
+    viewer.throw([PACKETS["REMB of 0 bit/s"].replace(SOMEBODY, ssrc_of(viewer)), can_take_much(viewer)])
 
 
 def test_a_flood_of_wishes_of_a_viewer_holds_up_nobody(server: Server, viewer: LiveViewer) -> None:
@@ -151,7 +153,7 @@ def test_mutated(publisher: Live, viewer: LiveViewer, tried: Callable[[int], Non
             data[1] = chance.choice(kinds)
             made.append(bytes(data))
         if to_viewer:
-            viewer.throw([*made, remb(23)])  # one of them may have wished for 0 bit/s
+            viewer.throw([*made, can_take_much(viewer)])  # one of them may have wished for 0 bit/s
         else:
             publisher.throw(made, rtcp=True)
         count += 50
