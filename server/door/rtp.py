@@ -30,6 +30,7 @@ from aiortc import (
     RTCRtpReceiver,
     RTCRtpSender,
     RTCSctpTransport,
+    rtcrtpsender,
 )
 from aiortc.codecs.h264 import H264Encoder
 from aiortc.codecs.vpx import Vp8Encoder
@@ -54,6 +55,8 @@ SUITES: Final = (
 )
 MAX_ACKNOWLEDGED: Final = 4096
 FEEDBACK_S: Final = 0.05
+HISTORY_PACKETS: Final = 1024
+"""Kept for each viewer to send again. Of aiortc's 128 one is gone after half a second, and Chromium then stands still for 3 s."""
 NTP_EPOCH_S: Final = 2_208_988_800
 VIDEO_CLOCK_HZ: Final = 90_000
 LOOPBACK, LOOPBACK_6 = "127.0.0.1", "::1"
@@ -65,6 +68,7 @@ USED: Final[dict[Any, tuple[str, ...]]] = {
     RTCDtlsTransport: ("_handle_rtp_data", "_handle_rtcp_data"),
     RTCSctpTransport: ("_handle_data",),
     aiortc.rtcsctptransport: ("decode_params",),
+    rtcrtpsender: ("RTP_HISTORY_SIZE",),
     ice: ("get_host_addresses", "StunProtocol"),
     ice.Connection: ("get_component_candidates", "check_incoming"),
     H264Encoder: ("_packetize", "_split_bitstream"),
@@ -113,6 +117,7 @@ def prepare() -> None:
         if all(extension.uri != uri for extension in extensions):
             extensions.append(RTCRtpHeaderExtensionParameters(id=ident, uri=uri))
     aiortc.rtp.HeaderExtensionsMap = _IncomingExtensions  # type: ignore[misc]
+    rtcrtpsender.RTP_HISTORY_SIZE = HISTORY_PACKETS
     feedback = RTCRtcpFeedback(type="transport-cc")
     for codec in aiortc.codecs.CODECS["video"]:
         if codec.name != "rtx" and feedback not in codec.rtcpFeedback:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from aioice import ice
-from aiortc import RTCCertificate
+from aiortc import RTCCertificate, rtcrtpsender
 from aiortc.rtp import RtcpPacket, RtcpPsfbPacket, RtcpRtpfbPacket, RtcpSenderInfo, RtcpSrPacket
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -70,6 +70,13 @@ def test_an_attribute_that_has_gone_is_told_at_the_start(
     monkeypatch.setattr(owner, "__init__", init)
     with pytest.raises(rtp.Changed, match=re.escape(name)):
         rtp.check()
+
+
+def test_packets_are_kept_to_be_sent_again_for_seconds() -> None:
+    rtp.prepare()
+    for method in (rtcrtpsender.RTCRtpSender._retransmit, rtcrtpsender.RTCRtpSender._run_rtp):
+        assert "RTP_HISTORY_SIZE" in method.__code__.co_names
+    assert rtcrtpsender.RTP_HISTORY_SIZE == rtp.HISTORY_PACKETS
 
 
 @pytest.mark.parametrize("codec", ["h264", "vp8"])
