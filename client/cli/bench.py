@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-HELPERS = ("plot", "proc", "report", "rig", "wire")
+HELPERS = ("live_redaction", "plot", "proc", "report", "rig", "wire")
 
 
 def questions() -> dict[str, str]:
