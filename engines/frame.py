@@ -178,7 +178,8 @@ class Tracks:
     `ids` (n,) int64, negative until confirmed, never reused; `boxes` (n, 4) float32 xyxy px, smoothed; `scores` (n,) float32 of the
     last measurement; `measured` (n,) bool: a detection of this frame belongs to it, else predicted; `detection` (n,) int32
     index into the frame's detections or -1; `unseen_s` (n,) float32 seconds since the last measurement; `velocity` (n, 2)
-    float32 px/s of the centre; `spread` (n,) float32 px, one standard deviation of the centre; `confirmed` (n,) bool.
+    float32 px/s of the centre; `spread` (n,) float32 px, one standard deviation of the centre; `confirmed` (n,) bool;
+    `members` (n,) int32: the member that a track surely is in this very frame, or -1; None where nobody was looked for.
     """
 
     ids: NDArray[np.int64]
@@ -190,6 +191,7 @@ class Tracks:
     velocity: F32
     spread: F32
     confirmed: NDArray[np.bool_]
+    members: NDArray[np.int32] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
