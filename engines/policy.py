@@ -2,12 +2,64 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
 
+Fancams = Literal["show all", "cover others"]
+"""Whether a fancam shows the others around the person it follows."""
+MOST_NAMES: Final = 256
 MOST_ZONES: Final = 32
 MOST_POINTS: Final = 64
 
 Polygon = tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cover:
+    """Who is covered: everyone but the members `names` (`except`), or of all members only these (`only`).
+
+    Either way those whom nobody is sure of are covered, and so are strangers: nobody can be sure that a stranger is none
+    of those who must be covered. The default covers everyone.
+    """
+
+    kind: Literal["except", "only"] = "except"
+    names: tuple[str, ...] = ()
+
+    def shown(self, members: Sequence[str]) -> frozenset[str]:
+        """Those of `members`, all that can be told apart, who are not covered while they are surely themselves.
+
+        Nobody where one who must be covered is not among them, and so might be taken for another.
+        """
+        named, known = frozenset(self.names), frozenset(members)
+        if self.kind == "except":
+            return known & named
+        return known - named if named <= known else frozenset()
+
+    def check(self, members: Collection[str]) -> None:
+        """Raises ValueError: a name that is none of `members`, so that nobody can be sure who it is."""
+        for name in self.names:
+            if name not in members:
+                known = f"known are {', '.join(sorted(members))}" if members else "the model knows nobody by name"
+                raise ValueError(f"nobody is called {name!r}: {known}")
+
+
+def parse_cover(value: Any) -> Cover:
+    """`"everyone"`, `{"except": [name, …]}` or `{"only": [name, …]}`.
+
+    Raises:
+        ValueError: what is wrong with it, in one line.
+    """
+    if value == "everyone":
+        return Cover()
+    if not isinstance(value, dict) or len(value) != 1 or not value.keys() <= {"except", "only"}:
+        raise ValueError('cover is "everyone", {"except": [names]} or {"only": [names]}')
+    ((kind, names),) = value.items()
+    if not isinstance(names, list | tuple) or not 1 <= len(names) <= MOST_NAMES:
+        raise ValueError(f"cover: {kind} is a list of 1 to {MOST_NAMES} names")
+    if not all(isinstance(name, str) and name for name in names):
+        raise ValueError(f"cover: {kind} is a list of names")
+    return Cover(kind, tuple(names))
 
 
 def parse_zones(value: Any) -> tuple[Polygon, ...]:
