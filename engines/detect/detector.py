@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from engines.detect.families.fancam_face import decode
+from engines.detect.families import Found, Look, class_names, family_of
 from engines.detect.letterbox import Letterbox
 from engines.detect.nms import suppress
+from engines.detect.picture import PictureInput
 from engines.frame import Detections, Frame
 from engines.models import default_face_model
 from engines.runtimes import (
@@ -22,6 +24,7 @@ from engines.runtimes import (
     available,
     best_precision,
     open_runtime,
+    read_signature,
 )
 
 DEFAULT_LONG_SIDE: Final = 640
@@ -30,15 +33,54 @@ LEAST_SCORE: Final = 0.1
 SHAPES_KEPT: Final = 8
 
 
+class _Ready(NamedTuple):
+    """A network compiled for one size, and how a frame gets into it."""
+
+    runtime: Runtime
+    fill: Callable[[Frame, Letterbox], None]
+
+
+def _filling(runtime: Runtime, look: Look | None) -> Callable[[Frame, Letterbox], None]:
+    if look is None:
+        y, uv = runtime.inputs["y"][0], runtime.inputs["uv"]
+        return lambda frame, letterbox: letterbox.fill(frame, y, uv)
+    (target,) = runtime.inputs.values()
+    return PictureInput(target, look).fill
+
+
+def _settled(found: Found, iou: float | None) -> Found:
+    """One box a thing, best first, without what a broken network calls no number."""
+    sound: NDArray[np.bool_] = np.isfinite(found.boxes).all(axis=1)
+    if not sound.all():
+        found = found.at(sound)
+    if iou is None:
+        kept = np.argsort(-found.scores, kind="stable")
+    else:
+        kept = suppress(found.boxes, found.scores, iou, found.classes)
+    return found.at(kept)
+
+
 class Detector:
     """One thread's detector: a compiled network per letterbox shape in use."""
 
     def __init__(
-        self, model: Path, kind: RuntimeKind, precision: Precision, long_side: int, threads: int, conf: float
+        self,
+        model: Path,
+        kind: RuntimeKind,
+        precision: Precision,
+        long_side: int,
+        threads: int,
+        conf: float,
+        family: str | None = None,
     ) -> None:
         self.model, self.kind, self.precision = model, kind, precision
         self.long_side, self.threads, self.conf = long_side, threads, conf
-        self._runtimes: dict[tuple[int, int], Runtime] = {}
+        signature = read_signature(model, kind)
+        self.family = family_of(signature, family)
+        self.names = class_names(signature, self.family)
+        """What the indices in `Detections.classes` mean."""
+        self._fixed_size = signature.fixed_size
+        self._ready: dict[tuple[int, int], _Ready] = {}
 
     def detect(self, frames: Sequence[Frame]) -> list[Detections]:
         """Run the network on each frame. On a CPU a batch gains nothing, so pictures go one by one.
@@ -49,36 +91,42 @@ class Detector:
         return [self._detect(frame) for frame in frames]
 
     def _detect(self, frame: Frame) -> Detections:
-        letterbox = Letterbox.fit(frame.width, frame.height, self.long_side)
-        runtime = self._runtime(letterbox)
-        letterbox.fill(frame, runtime.y, runtime.uv)
-        boxes, scores, landmarks = decode(runtime.run(), self.conf)
-        kept = suppress(boxes, scores)
-        boxes = letterbox.to_frame(boxes[kept])
-        landmarks = letterbox.to_frame(landmarks[kept])
+        letterbox = self._letterbox(frame.width, frame.height)
+        ready = self._prepare(letterbox)
+        ready.fill(frame, letterbox)
+        found = self.family.decode(ready.runtime.run(), self.conf, (letterbox.net_h, letterbox.net_w))
+        found = _settled(found, self.family.iou)
         return Detections(
-            boxes, scores[kept], np.zeros(len(kept), np.int32), landmarks,
+            letterbox.to_frame(found.boxes), found.scores, found.classes, letterbox.to_frame(found.landmarks),
             frame.rtp_time, frame.width, frame.height, complete=True,
         )  # fmt: skip
 
-    def _runtime(self, letterbox: Letterbox) -> Runtime:
+    def _letterbox(self, width: int, height: int) -> Letterbox:
+        if self._fixed_size is None:
+            return Letterbox.fit(width, height, self.long_side, self.family.stride)
+        net_h, net_w = self._fixed_size
+        stretched = self.family.look is not None and self.family.look.stretched
+        return Letterbox.within(width, height, net_w, net_h, stretched=stretched)
+
+    def _prepare(self, letterbox: Letterbox) -> _Ready:
         shape = letterbox.net_h, letterbox.net_w
-        runtime = self._runtimes.pop(shape, None)
-        if runtime is None:
+        ready = self._ready.pop(shape, None)
+        if ready is None:
             runtime = open_runtime(self.model, *shape, kind=self.kind, precision=self.precision, threads=self.threads)
-            while len(self._runtimes) >= SHAPES_KEPT:
-                del self._runtimes[next(iter(self._runtimes))]
-        self._runtimes[shape] = runtime
-        return runtime
+            ready = _Ready(runtime, _filling(runtime, self.family.look))
+            while len(self._ready) >= SHAPES_KEPT:
+                del self._ready[next(iter(self._ready))]
+        self._ready[shape] = ready
+        return ready
 
     def warm_up(self, width: int, height: int) -> None:
         """Compile for frames of this size and run once, so that the first real frame is not late."""
-        self._runtime(Letterbox.fit(width, height, self.long_side)).run()
+        self._prepare(self._letterbox(width, height)).runtime.run()
 
     def describe(self) -> dict[str, Any]:
         """What runs where, for `fancam doctor`, summaries and metrics; the precision is what was asked for until a network
         is compiled, then what it computes in."""
-        compiled = next(iter(self._runtimes.values()), None)
+        compiled = next((ready.runtime for ready in self._ready.values()), None)
         return {
             "model": self.model.name,
             "runtime": self.kind,
@@ -95,14 +143,15 @@ def open_detector(
     long_side: int = DEFAULT_LONG_SIDE,
     threads: int = 1,
     conf: float = LEAST_SCORE,
+    family: str | None = None,
 ) -> Detector:
     """The default face network on the best runtime here, or what was asked for.
 
     `precision` "auto" takes int8 or bf16 where the CPU has the instructions; with a `model` of one's own it computes as
-    the file says. `conf`: scores from here on are kept.
+    the file says. `conf`: scores from here on are kept. `family`: how its outputs are read, where the file leaves that open.
 
     Raises:
-        RuntimeFailure: no such runtime here, or no such model.
+        RuntimeFailure: no such runtime here, no such model, or one that no family or none for sure can read.
     """
     if runtime == "auto":
         if not available():
@@ -118,4 +167,4 @@ def open_detector(
         model = default_face_model("int8" if precision == "int8" else "f32")
     if not model.is_file():
         raise RuntimeFailure(f"no model at {model}")
-    return Detector(model, runtime, precision, long_side, threads, conf)
+    return Detector(model, runtime, precision, long_side, threads, conf, family)

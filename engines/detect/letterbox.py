@@ -27,12 +27,20 @@ class Letterbox:
     net_h: int
 
     @classmethod
-    def fit(cls, width: int, height: int, long_side: int) -> Letterbox:
-        """Scale so that the longer side becomes `long_side`; each side at least 2 px of the network's input."""
-        scale = long_side / max(width, height)
-        inner_w, inner_h = (max(2, round(side * scale / 2) * 2) for side in (width, height))
-        net_w, net_h = (-(-side // STRIDE) * STRIDE for side in (inner_w, inner_h))
+    def fit(cls, width: int, height: int, long_side: int, stride: int = STRIDE) -> Letterbox:
+        """Scale so that the longer side becomes `long_side`; each side at least 2 px of the network's input, whose own sides
+        are multiples of `stride`."""
+        inner_w, inner_h = _scaled(width, height, long_side / max(width, height))
+        net_w, net_h = (-(-side // stride) * stride for side in (inner_w, inner_h))
         return cls(width, height, inner_w, inner_h, net_w, net_h)
+
+    @classmethod
+    def within(cls, width: int, height: int, net_w: int, net_h: int, *, stretched: bool = False) -> Letterbox:
+        """Into a network of one size: as large as it goes in, or over all of it without keeping its proportions."""
+        if stretched:
+            return cls(width, height, net_w // 2 * 2, net_h // 2 * 2, net_w, net_h)
+        inner_w, inner_h = _scaled(width, height, min(net_w / width, net_h / height))
+        return cls(width, height, min(inner_w, net_w // 2 * 2), min(inner_h, net_h // 2 * 2), net_w, net_h)
 
     @property
     def scale(self) -> tuple[float, float]:
@@ -45,15 +53,25 @@ class Letterbox:
         if (self.inner_w, self.inner_h) != (self.net_w, self.net_h):
             y[self.inner_h :], y[: self.inner_h, self.inner_w :] = PAD_LEVEL, PAD_LEVEL
             uv[:, half_h:], uv[:, :half_h, half_w:] = PAD_LEVEL, PAD_LEVEL
-        _scale(frame.y, y[: self.inner_h, : self.inner_w])
-        _scale(frame.u, uv[0, :half_h, :half_w])
-        _scale(frame.v, uv[1, :half_h, :half_w])
+        self.scale_into(frame, y[: self.inner_h, : self.inner_w], uv[0, :half_h, :half_w], uv[1, :half_h, :half_w])
+
+    @staticmethod
+    def scale_into(frame: Frame, y: U8, u: U8, v: U8) -> None:
+        """The frame's planes, in the sizes of `y`, `u` and `v`, in place."""
+        _scale(frame.y, y)
+        _scale(frame.u, u)
+        _scale(frame.v, v)
 
     def to_frame(self, boxes: F32) -> F32:
         """Network px → frame px, for x, y pairs along the last axis; in place."""
         boxes[..., 0::2] /= self.scale[0]
         boxes[..., 1::2] /= self.scale[1]
         return boxes
+
+
+def _scaled(width: int, height: int, scale: float) -> tuple[int, int]:
+    inner_w, inner_h = (max(2, round(side * scale / 2) * 2) for side in (width, height))
+    return inner_w, inner_h
 
 
 def _scale(source: U8, target: U8) -> None:

@@ -6,9 +6,12 @@ import logging
 import sys
 from functools import cache
 from pathlib import Path
-from typing import Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
-from engines.frame import F32, U8
+from numpy.typing import NDArray
+
+from engines.frame import F32
+from engines.runtimes.signature import Signature
 
 logger = logging.getLogger(__name__)
 
@@ -18,6 +21,8 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 RuntimeKind = Literal["openvino", "onnxruntime"]
 KINDS: Final[tuple[RuntimeKind, ...]] = ("openvino", "onnxruntime")
 Precision = Literal["f32", "bf16", "int8"]
+PROBE_SIZE: Final = 640, 640
+"""Height and width of the picture that a network of open size is looked at with."""
 
 
 class RuntimeFailure(Exception):
@@ -27,17 +32,17 @@ class RuntimeFailure(Exception):
 class Runtime(Protocol):
     """A network compiled for one input size, with one picture's input buffers of its own. Not thread-safe.
 
-    `y` (height, width) and `uv` (2, height / 2, width / 2), uint8, are filled by the caller before `run`.
+    `inputs`: by the network's own names, filled by the caller before `run`: `y` (1, height, width) and `uv` (2, height / 2,
+    width / 2) uint8, or one picture (3, height, width) float32.
     """
 
     kind: RuntimeKind
     precision: str
     """What the network computes in: f32, bf16 or int8."""
-    y: U8
-    uv: U8
+    inputs: dict[str, NDArray[Any]]
 
     def run(self) -> list[F32]:
-        """The outputs for what is in `y` and `uv`, each (channels, rows, columns) float32, valid until the next run."""
+        """The outputs for what is in `inputs`, whole, in the network's order, valid until the next run."""
 
 
 def open_runtime(
@@ -49,7 +54,7 @@ def open_runtime(
     precision: Precision = "f32",
     threads: int = 1,
 ) -> Runtime:
-    """Compile an ONNX network for pictures of `height` × `width` (multiples of 32).
+    """Compile an ONNX network for pictures of `height` × `width` px.
 
     `precision` is what an f32 model shall compute in; a model that is int8 itself stays so.
 
@@ -65,6 +70,23 @@ def open_runtime(
     from engines.runtimes.onnxruntime import OnnxRuntime
 
     return OnnxRuntime(model, height, width, precision, threads)
+
+
+def read_signature(model: Path, kind: RuntimeKind = "openvino") -> Signature:
+    """What an ONNX network takes and gives.
+
+    Raises:
+        RuntimeFailure: in one line, what is wrong with the file.
+    """
+    if not model.is_file():
+        raise RuntimeFailure(f"no model at {model}")
+    if kind == "openvino":
+        from engines.runtimes import openvino
+
+        return openvino.read_signature(model)
+    from engines.runtimes import onnxruntime
+
+    return onnxruntime.read_signature(model)
 
 
 @cache

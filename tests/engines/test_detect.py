@@ -65,10 +65,11 @@ def test_scaled_pictures_stay_where_they_are(size: tuple[int, int]) -> None:
 @settings(max_examples=30)
 def test_decoding_is_what_a_plain_loop_says(seed: int, conf: float) -> None:
     random = np.random.default_rng(seed)
-    outputs = [random.normal(0, 3, (15, 96 // s, 64 // s)).astype(np.float32) for s in (8, 16, 32)]
-    boxes, scores, landmarks = decode(outputs, conf)
+    outputs = [random.normal(0, 3, (1, 15, 96 // s, 64 // s)).astype(np.float32) for s in (8, 16, 32)]
+    boxes, scores, classes, landmarks = decode(outputs, conf, (96, 64))
+    assert (classes == 0).all()
     expected = []
-    for stride, output in zip((8, 16, 32), outputs, strict=True):
+    for stride, (output,) in zip((8, 16, 32), outputs, strict=True):
         for row in range(output.shape[1]):
             for column in range(output.shape[2]):
                 value = [float(v) for v in output[:, row, column]]
@@ -86,8 +87,8 @@ def test_decoding_is_what_a_plain_loop_says(seed: int, conf: float) -> None:
 
 
 def test_nothing_over_the_threshold_is_empty_arrays_of_the_right_shape() -> None:
-    outputs = [np.full((15, 12 // s, 8 // s), -20, np.float32) for s in (1, 2, 4)]
-    boxes, scores, landmarks = decode(outputs, 0.1)
+    outputs = [np.full((1, 15, 12 // s, 8 // s), -20, np.float32) for s in (1, 2, 4)]
+    boxes, scores, _, landmarks = decode(outputs, 0.1, (96, 64))
     assert (boxes.shape, scores.shape, landmarks.shape) == ((0, 4), (0,), (0, 5, 2))
     assert suppress(boxes, scores).shape == (0,)
 
@@ -125,7 +126,7 @@ def test_memory_does_not_grow_with_frames_or_sizes() -> None:
     frames = [noise_frame(320, height) for height in range(64, 64 + 32 * (SHAPES_KEPT + 2), 32)]
     for frame in frames:
         detector.detect([frame])
-    assert len(detector._runtimes) <= SHAPES_KEPT
+    assert len(detector._ready) <= SHAPES_KEPT
     before = resident_mib()
     for _ in range(100):
         detector.detect([frames[0]])

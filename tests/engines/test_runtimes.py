@@ -62,14 +62,15 @@ def test_they_agree_on_real_pictures(shared: Path) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_outputs_are_three_maps_and_follow_the_input(kind: str) -> None:
     runtime = open_runtime(default_face_model(), 96, 64, kind=kind)  # type: ignore[arg-type]
-    assert (runtime.y.shape, runtime.uv.shape) == ((96, 64), (2, 48, 32))
-    runtime.y[:], runtime.uv[:] = 40, 128
+    y, uv = runtime.inputs["y"], runtime.inputs["uv"]
+    assert (y.shape, uv.shape) == ((1, 96, 64), (2, 48, 32))
+    y[:], uv[:] = 40, 128
     first = [output.copy() for output in runtime.run()]
-    assert [output.shape for output in first] == [(15, 12, 8), (15, 6, 4), (15, 3, 2)]
-    runtime.y[:48] = 220
+    assert [output.shape for output in first] == [(1, 15, 12, 8), (1, 15, 6, 4), (1, 15, 3, 2)]
+    y[:, :48] = 220
     second = runtime.run()
     assert any(np.abs(a - b).max() > 0.1 for a, b in zip(first, second, strict=True))
-    runtime.y[:] = 40
+    y[:] = 40
     for before, again in zip(first, runtime.run(), strict=True):
         np.testing.assert_allclose(again, before, atol=1e-4)
 
