@@ -87,7 +87,7 @@ def redact(source: Path, folder: Path, report: Path | None) -> Path:
     """By `fancam process`, at its defaults."""
     words = [sys.executable, "-m", "client.cli.main", "process", str(source), "--out", str(folder / source.stem)]
     more = ["--report", str(report / source.stem)] if report is not None else []
-    subprocess.run([*words, "--no-fancams", *more], check=True, stderr=subprocess.DEVNULL)
+    subprocess.run([*words, "--no-fancams", *more], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return folder / source.stem / "redacted.mp4"
 
 

@@ -6,7 +6,8 @@ import json
 import socket
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +27,8 @@ FEED: Final = 10
 PUBLISHED_BITS_PER_PIXEL: Final = 0.4
 KEY_EVERY_S: Final = 2
 SETTLE_S: Final = 1.0
+LEAD_S: Final = 3
+"""The first picture stands still for so long before the clip begins: the network is compiled for its size meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,6 @@ def redact_live(source: Path, video: Path, truth: Path) -> Shown:
         door.hello()
         door.wait(Kind.READY, timeout_s=120)
         door.open_stream(STREAM)
-        door.open_feed(FEED, stream=STREAM)
         _publish(source, door)
         time.sleep(SETTLE_S)
         units = door.seen(Kind.ENCODED, FEED)
@@ -65,8 +67,8 @@ def _publish(source: Path, door: Door) -> None:
     with VideoFile(source) as file:
         rate = round(PUBLISHED_BITS_PER_PIXEL * file.width * file.height * float(file.fps))
         encoder = Encoder("h264", file.width, file.height, fps=float(file.fps), bit_rate=rate, preset="veryfast")
-        started, key_due = time.monotonic(), 0.0
-        for frame in file:
+        started, key_due, opened = time.monotonic(), 0.0, False
+        for frame in _with_lead(file):
             at_s = frame.rtp_time / RTP_CLOCK_HZ
             key = at_s >= key_due
             key_due = at_s + KEY_EVERY_S if key else key_due
@@ -77,12 +79,24 @@ def _publish(source: Path, door: Door) -> None:
                 now_ns = time.monotonic_ns()
                 more: dict[str, Any] = {"rtp_time": frame.rtp_time, "arrival_ns": now_ns, "flags": flags}
                 door.send(Kind.ACCESS_UNIT, STREAM, body=unit.data, **more)
+                if not opened:  # only now: a feed's time starts with its first picture, be it a slate
+                    door.open_feed(FEED, stream=STREAM)
+                    opened = True
         encoder.close()
+
+
+def _with_lead(file: VideoFile) -> Iterator[Frame]:
+    for number, frame in enumerate(file):
+        if number == 0:
+            step = round(RTP_CLOCK_HZ / file.fps)
+            for ticks in range(0, LEAD_S * RTP_CLOCK_HZ - step // 2, step):
+                yield replace(frame, rtp_time=ticks)
+        yield replace(frame, rtp_time=frame.rtp_time + LEAD_S * RTP_CLOCK_HZ)
 
 
 def _put_down(source: Path, video: Path, truth: Path, units: list[Message]) -> Shown:
     decoder = VideoDecoder("h264")
-    shown: dict[int, Message] = {u.rtp_time: u for u in units if not u.flags & Flag.IS_SLATE}
+    shown = {unit.rtp_time for unit in units if not unit.flags & Flag.IS_SLATE}
     pictures = _decoded(decoder, units)
     latest: Frame | None = None
     numbers = set()
@@ -91,9 +105,9 @@ def _put_down(source: Path, video: Path, truth: Path, units: list[Message]) -> S
         Mp4Writer(video, file.width, file.height, fps=file.fps, preset="veryfast", crf=18) as writer,
     ):
         for number, frame in enumerate(file):
-            out = frame
-            if frame.rtp_time in shown:
-                while latest is None or latest.rtp_time < frame.rtp_time:
+            out, published = frame, frame.rtp_time + LEAD_S * RTP_CLOCK_HZ
+            if published in shown:
+                while latest is None or latest.rtp_time < published:
                     latest = next(pictures)
                 out = latest
                 numbers.add(number)
@@ -107,7 +121,7 @@ def _put_down(source: Path, video: Path, truth: Path, units: list[Message]) -> S
     return Shown(video, path, len(numbers) / count)
 
 
-def _decoded(decoder: VideoDecoder, units: list[Message]) -> Any:
+def _decoded(decoder: VideoDecoder, units: list[Message]) -> Iterator[Frame]:
     for unit in units:
         yield from decoder.decode(bytes(unit.body), unit.rtp_time, unit.arrival_ns, Ledger())
 
