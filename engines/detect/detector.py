@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from engines.detect.families import Found, Look, class_names, family_of
 from engines.detect.letterbox import Letterbox
@@ -50,8 +49,8 @@ def _filling(runtime: Runtime, look: Look | None) -> Callable[[Frame, Letterbox]
 
 def _settled(found: Found, iou: float | None) -> Found:
     """One box a thing, best first, without what a broken network calls no number."""
-    sound: NDArray[np.bool_] = np.isfinite(found.boxes).all(axis=1)
-    if not sound.all():
+    sound = np.flatnonzero(np.isfinite(found.boxes).all(axis=1))
+    if len(sound) < len(found.boxes):
         found = found.at(sound)
     if iou is None:
         kept = np.argsort(-found.scores, kind="stable")
@@ -72,12 +71,13 @@ class Detector:
         threads: int,
         conf: float,
         family: str | None = None,
+        names: Sequence[str] = (),
     ) -> None:
         self.model, self.kind, self.precision = model, kind, precision
         self.long_side, self.threads, self.conf = long_side, threads, conf
         signature = read_signature(model, kind)
         self.family = family_of(signature, family)
-        self.names = class_names(signature, self.family)
+        self.names = class_names(signature, self.family, names)
         """What the indices in `Detections.classes` mean."""
         self._fixed_size = signature.fixed_size
         self._ready: dict[tuple[int, int], _Ready] = {}
@@ -144,11 +144,13 @@ def open_detector(
     threads: int = 1,
     conf: float = LEAST_SCORE,
     family: str | None = None,
+    names: Sequence[str] = (),
 ) -> Detector:
     """The default face network on the best runtime here, or what was asked for.
 
     `precision` "auto" takes int8 or bf16 where the CPU has the instructions; with a `model` of one's own it computes as
-    the file says. `conf`: scores from here on are kept. `family`: how its outputs are read, where the file leaves that open.
+    the file says. `conf`: scores from here on are kept. `family`: how its outputs are read, where the file leaves that open;
+    `names`: what its classes are called, instead of what the file says.
 
     Raises:
         RuntimeFailure: no such runtime here, no such model, or one that no family or none for sure can read.
@@ -167,4 +169,4 @@ def open_detector(
         model = default_face_model("int8" if precision == "int8" else "f32")
     if not model.is_file():
         raise RuntimeFailure(f"no model at {model}")
-    return Detector(model, runtime, precision, long_side, threads, conf, family)
+    return Detector(model, runtime, precision, long_side, threads, conf, family, names)

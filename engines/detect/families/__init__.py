@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from engines.detect.families import fancam_face
@@ -45,16 +45,16 @@ def family_of(signature: Signature, named: str | None = None) -> Family:
     return fitting[0]
 
 
-def class_names(signature: Signature, family: Family) -> tuple[str, ...]:
-    """What the network's classes are called: by its file, by its family, else `class 0`, `class 1`, …
+def class_names(signature: Signature, family: Family, given: Sequence[str] = ()) -> tuple[str, ...]:
+    """What the network's classes are called: by the user, by its file, by its family, else `class 0`, `class 1`, …
 
     Raises:
-        UnknownFamily: the file names more or fewer classes than it has.
+        UnknownFamily: more or fewer names than the network has classes.
     """
     count = family.classes(signature)
-    names = names_in(signature.metadata) or family.names[:count]
+    names = tuple(given) or names_in(signature.metadata) or family.names
     if names and len(names) != count:
-        raise UnknownFamily(f"the file names {len(names)} classes, but its outputs have {count}")
+        raise UnknownFamily(f"{len(names)} names for {count} classes: {', '.join(names[:5])}{', …' * (len(names) > 5)}")
     return names or tuple(f"class {number}" for number in range(count))
 
 
