@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from engines.detect.detector import Detector
 from engines.frame import Detections, Frame
 from server.studio.ledger import Tally
-from server.studio.scheduler import Scheduler
+from server.studio.scheduler import Choice, Scheduler
 
 logger = logging.getLogger(__name__)
 
@@ -30,16 +30,22 @@ FAILED: Final = "detector failed"
 SILENT: Final = "detector does not answer"
 CANARY_LOST: Final = "detector failed its check"
 
+LATE: Final = "detect_late"
+"""The frame was still waiting when the next one came."""
+NO_TIME: Final = "no_time"
+"""The frame could no longer be analysed within its budget."""
+
 
 class Sink(Protocol):
     """What a stream does with the outcome of its frames."""
 
     ident: int
-    tally: Tally
 
     def detected(self, frame: Frame, detections: Detections) -> None: ...
 
     def failed(self, reason: str) -> None: ...
+
+    def dropped(self, frame: Frame, reason: str) -> None: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -80,13 +86,13 @@ class Inference:
         for _ in range(workers):
             self._start_worker()
 
-    def offer(self, stream: Sink, frame: Frame) -> None:
-        """Let a frame wait for its turn, in place of an older one of its stream."""
+    def offer(self, stream: Sink, frame: Frame, deadline_ns: int) -> None:
+        """Let a frame wait for its turn, in place of an older one of its stream; by `deadline_ns` it shall be analysed."""
         with self._changed:
-            replaced = self._scheduler.offer(stream.ident, (stream, frame))
+            replaced = self._scheduler.offer(stream.ident, (stream, frame), deadline_ns)
             self._changed.notify()
         if replaced is not None:
-            stream.tally.drop("detect_late")
+            stream.dropped(replaced[1], LATE)
 
     def forget(self, stream: int) -> None:
         with self._changed:
@@ -185,16 +191,25 @@ class Inference:
             while not (self._closed or worker.abandoned):
                 now_ns = time.monotonic_ns()
                 choice = self._scheduler.pick(now_ns)
-                if choice is not None:
-                    stream, frame = choice[1]
-                    worker.serves = stream
-                    worker.deadline_ns = now_ns + HANG_NS
-                    frame.ledger.batched = now_ns
-                    return stream, frame
+                if choice.batch or choice.hopeless:
+                    return self._take(worker, choice, now_ns)
                 if now_ns >= until_ns:
                     return None
                 self._changed.wait((until_ns - now_ns) / 1e9)
         return None
+
+    def _take(self, worker: _Worker, choice: Choice[tuple[Sink, Frame]], now_ns: int) -> tuple[Sink, Frame] | None:
+        """What is to be done of a choice, if anything is; frames for which there is no time are let go."""
+        for late in choice.hopeless:
+            stream, frame = late.frame
+            stream.dropped(frame, NO_TIME)
+        if not choice.batch:
+            return None
+        stream, frame = choice.batch[0].frame
+        worker.serves = stream
+        worker.deadline_ns = now_ns + HANG_NS
+        frame.ledger.batched = now_ns
+        return stream, frame
 
     def _serve(
         self, worker: _Worker, detector: Detector, warm: set[tuple[int, int]], stream: Sink, frame: Frame

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SILENT_NS: Final = 500_000_000
+BUDGET_NS: Final = 100_000_000
+"""How long a frame may take from its arrival until it is sent."""
 IN_A_ROW: Final = 2
 """So many frames must be analysed one after the other before any of them is shown: at the start, after a cut, a change of
 size or a failure."""
@@ -164,13 +166,17 @@ class Stream:
         self._in_a_row, self._why = 0, reason
         self.tally.drop(reason.replace(" ", "_"))
 
+    def dropped(self, frame: Frame, reason: str) -> None:
+        """A frame was not analysed because there was no time for it."""
+        self.tally.drop(reason)
+
     def _decoded(self, frame: Frame) -> None:
         if self._last_rtp_time is not None:
             ticks = min(max(frame.rtp_time - self._last_rtp_time, RTP_CLOCK_HZ / 120), RTP_CLOCK_HZ)
             self._intervals += 1
             self._frame_ticks += max(0.1, 1 / self._intervals) * (ticks - self._frame_ticks)
         self._last_rtp_time = frame.rtp_time
-        self._inference.offer(self, self.zones.burn(frame))
+        self._inference.offer(self, self.zones.burn(frame), frame.arrival_ns + BUDGET_NS)
 
     def _need_key(self) -> None:
         self._outbox.send(Kind.NEED_KEY, self.ident)
