@@ -6,7 +6,7 @@ Live and offline differ in where frames come from, where they go and which clock
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from engines.frame import F32, RTP_CLOCK_HZ, Detections, Frame, Picture, PicturePool, RedactedFrame, Tracks
@@ -15,6 +15,7 @@ from engines.render.overlay import draw
 from engines.render.redact import Redactor, Style
 from engines.track.appearance import describe
 from engines.track.cuts import CutDetector
+from engines.track.identity import Recogniser
 from engines.track.tracker import Tracker
 
 if TYPE_CHECKING:
@@ -44,11 +45,14 @@ class Analysed:
 
 
 class Pipeline:
-    """Analyses the frames of one stream, in order. `detector` is needed for `analyse` alone. Not thread-safe."""
+    """Analyses the frames of one stream, in order. `detector` is needed for `analyse` alone. Not thread-safe, but that
+    `recogniser` may be set from any thread."""
 
     def __init__(self, detector: Detector | None = None, tracker: Tracker | None = None) -> None:
         self.detector = detector
         self.tracker = tracker or Tracker()
+        self.recogniser: Recogniser | None = None
+        """Says who the tracks are; None while everyone is covered, since then nobody needs to know."""
         self._cuts = CutDetector()
         self._size = (0, 0)
         self._shot = 0
@@ -76,6 +80,9 @@ class Pipeline:
         time_s = frame.rtp_time / RTP_CLOCK_HZ
         if detections.belong_to(frame):
             tracks = self.tracker.step(detections, time_s, cut=cut, looks=describe(frame, detections.boxes))
+            recogniser = self.recogniser
+            if recogniser is not None:
+                tracks = replace(tracks, members=recogniser.recognise(detections, tracks, time_s, cut=cut))
         else:
             tracks = self.tracker.predict(time_s)
         frame.ledger.tracked = time.monotonic_ns()
@@ -146,11 +153,15 @@ class OverlayFeed(RawFeed):
 
 
 class FancamFeed(PictureFeed):
-    """A virtual camera that follows one track; None from when the track has ended."""
+    """A virtual camera that follows one track; None from when the track has ended.
+
+    With `redactor` all others are covered; `render` raises `Unsafe` then for frames that were not analysed.
+    """
 
     def __init__(self, track_id: int, size: tuple[int, int], preset: str = DEFAULT_PRESET) -> None:
         super().__init__(f"fancam/{track_id}", size)
         self.track_id, self.preset = track_id, preset
+        self.redactor: Redactor | None = None
         self._camera: Camera | None = None
         self._frame_size = (0, 0)
 
@@ -161,14 +172,26 @@ class FancamFeed(PictureFeed):
         if at is None and face is None:
             return None
         measured = face is not None or bool(tracks.measured[at])
+        covered = self._covered(analysed, extra_boxes)
         if self._camera is None or self._frame_size != (frame.width, frame.height):
             self._frame_size = frame.width, frame.height
             self._camera = Camera(*self._frame_size, *self.size, self.preset)
         box = face if face is not None else tracks.boxes[at]
         window = self._camera.step(box, measured, analysed.time_s)
         picture = self._pool.take()
-        crop(frame, window, picture)
+        crop(covered or frame, window, picture)
+        if self.redactor is not None and covered is not None:
+            self.redactor.give_back(covered)
         return picture
+
+    def _covered(self, analysed: Analysed, extra_boxes: F32 | None) -> Picture | None:
+        """The frame with all others covered; None where a policy lets them be seen."""
+        if self.redactor is None:
+            return None
+        frame, detections, tracks = analysed.frame, analysed.detections, analysed.tracks
+        return self.redactor.cover_others(
+            frame, detections, tracks, self.track_id, extra_boxes=extra_boxes, wary=analysed.wary
+        )
 
 
 def make_feed(

@@ -175,7 +175,7 @@ def _steer(
     return speed + min(max(change, -most), most)
 
 
-def crop(frame: Frame, window: Window, out: Picture) -> None:
+def crop(frame: Frame | Picture, window: Window, out: Picture) -> None:
     """Scale the `window` of `frame` into all of `out`, with sub-pixel precision; shrinking averages over areas."""
     for plane, target, shrink in ((frame.y, out.y, 1), (frame.u, out.u, 2), (frame.v, out.v, 2)):
         _crop_plane(plane, window.x / shrink, window.y / shrink, window.w / shrink, window.h / shrink, target)

@@ -16,6 +16,7 @@ from typing import Final, Literal, get_args
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from engines.frame import (
     F32,
@@ -30,6 +31,7 @@ from engines.frame import (
     Tracks,
 )
 from engines.render.covers import Covers, choose_covers
+from engines.render.exempt import followed, surely
 from engines.render.slate import draw_slate
 
 Style = Literal["solid", "mosaic", "blur"]
@@ -43,19 +45,29 @@ CELLS_HELD_S: Final = 0.5
 PATCH_SNAP_PX: Final = 8
 """Mosaic covers have sides of whole eights: few different masks, and the fast way through OpenCV's resize."""
 SIZES_KEPT: Final = 3
+PANIC: Final = "covered by the operator"
 
 
 class Unsafe(Exception):
     """This frame cannot be shown; the text says why."""
 
 
+def _check(frame: Frame, detections: Detections) -> None:
+    if not detections.complete:
+        raise Unsafe("this frame was not analysed")
+    if not detections.belong_to(frame):
+        raise Unsafe("the detections are of another frame")
+
+
 class Redactor:
-    """Covers the faces of one stream. One thread at a time; `panic` and `style` may be set from any thread."""
+    """Covers the faces of one stream. One thread at a time; `panic`, `style` and `shown` may be set from any thread."""
 
     def __init__(self, style: Style = "solid") -> None:
         self.style = style
         self.panic = False
         """While true, every picture is covered whole."""
+        self.shown: frozenset[int] = frozenset()
+        """The members who are left uncovered in each frame in which they are surely themselves."""
         self._pools: dict[tuple[int, int], PicturePool] = {}
         self._cells = CellMemory()
 
@@ -80,21 +92,64 @@ class Redactor:
     ) -> RedactedFrame:
         """A covered copy of `frame`; release it when it is encoded.
 
-        `extra_boxes` (m, 4) xyxy px are covered too; `wary` covers doubtful detections everywhere (after a cut).
+        `extra_boxes` (m, 4) xyxy px are covered too; `wary` covers doubtful detections everywhere (after a cut), and those
+        who are shown by policy. Covers of others are painted over these as well.
 
         Raises:
             Unsafe: the detections are not complete or not of this frame, or a box is not finite.
         """
-        if not detections.complete:
-            raise Unsafe("this frame was not analysed")
-        if not detections.belong_to(frame):
-            raise Unsafe("the detections are of another frame")
+        _check(frame, detections)
         if self.panic:
-            return self.slate(frame.width, frame.height, "covered by the operator", frame.rtp_time)
+            return self.slate(frame.width, frame.height, PANIC, frame.rtp_time)
+        shown = surely(tracks, () if wary else self.shown)
+        picture = self._covered(frame, detections, tracks, extra_boxes, wary, shown)
+        pool = self._pool(frame.width, frame.height)
+        return RedactedFrame(picture, pool, frame.rtp_time, None, seal=REDACTOR_SEAL)
+
+    def cover_others(
+        self,
+        frame: Frame,
+        detections: Detections,
+        tracks: Tracks,
+        track_id: int,
+        *,
+        extra_boxes: F32 | None = None,
+        wary: bool = False,
+    ) -> Picture:
+        """A copy of `frame` for the track's fancam, in which all others are covered; to be returned with `give_back`.
+
+        The track's own face is covered too while it is only predicted or touches another.
+
+        Raises:
+            Unsafe: as `redact`, and in panic.
+        """
+        _check(frame, detections)
+        if self.panic:
+            raise Unsafe(PANIC)
+        shown = followed(detections, tracks, track_id)
+        return self._covered(frame, detections, tracks, extra_boxes, wary, shown[:0] if wary else shown)
+
+    def give_back(self, picture: Picture) -> None:
+        """What `cover_others` returned is no longer needed."""
+        self._pool(picture.width, picture.height).give_back(picture)
+
+    def _covered(
+        self,
+        frame: Frame,
+        detections: Detections,
+        tracks: Tracks,
+        extra_boxes: F32 | None,
+        wary: bool,
+        shown: NDArray[np.int64],
+    ) -> Picture:
+        """A copy of `frame` with all covers painted but those of the tracks `shown`. Raises Unsafe."""
         try:
             covers = choose_covers(detections, tracks, extra_boxes, wary=wary)
         except ValueError as error:
             raise Unsafe(str(error)) from error
+        if len(shown):
+            stay = ~np.isin(covers.ids, shown)
+            covers = Covers(covers.boxes[stay], covers.ids[stay])
         pool = self._pool(frame.width, frame.height)
         picture = pool.take()
         try:
@@ -103,7 +158,7 @@ class Redactor:
         except cv2.error as error:
             pool.give_back(picture)
             raise Unsafe(f"covering failed: {error}") from error
-        return RedactedFrame(picture, pool, frame.rtp_time, None, seal=REDACTOR_SEAL)
+        return picture
 
     def slate(self, width: int, height: int, reason: str, rtp_time: int) -> RedactedFrame:
         """A picture of nobody that says why."""

@@ -37,14 +37,6 @@ class Claims:
     scores: F32
 
 
-def claims_of_classes(detections: Detections, member_of_class: NDArray[np.int32]) -> Claims:
-    """The claims of a detector whose classes are members: `member_of_class` (classes,), NOBODY for the other classes."""
-    known = (detections.classes >= 0) & (detections.classes < len(member_of_class))
-    members = np.full(len(detections), NOBODY, np.int32)
-    members[known] = member_of_class[detections.classes[known]]
-    return Claims(members, detections.scores)
-
-
 class Identity:
     """What is known of the tracks of one stream, of `count` members. Not thread-safe."""
 
@@ -98,8 +90,8 @@ class Identity:
         at = np.flatnonzero(tracks.measured & (tracks.detection >= 0) & (tracks.detection < len(real)))
         at = at[real[tracks.detection[at]]]
         member[at], score[at] = claims.members[tracks.detection[at]], claims.scores[tracks.detection[at]]
-        claimed = np.bincount(claims.members[real], minlength=self._count)
-        return member, np.minimum(score, 1.0), (member != NOBODY) & (claimed[member] > 1)
+        claimed = np.bincount(claims.members[real], minlength=self._count + 1)
+        return member, np.minimum(score, 1.0), claimed[member] > 1
 
     def _sure(
         self, tracks: Tracks, member: NDArray[np.int32], score: F32, rivalled: NDArray[np.bool_]
@@ -112,3 +104,24 @@ class Identity:
             if own >= ENOUGH and own >= MARGIN * others.max(initial=0.0):
                 sure[track] = member[track]
         return sure
+
+
+class Recogniser:
+    """Recognises the members of one stream by a detector whose classes they are."""
+
+    def __init__(self, member_of_class: NDArray[np.int32]) -> None:
+        """`member_of_class` (classes,): the member that a class is, NOBODY for the others."""
+        self._member_of_class = member_of_class
+        self._identity = Identity(int(member_of_class.max(initial=NOBODY)) + 1)
+
+    def recognise(self, detections: Detections, tracks: Tracks, time_s: float, *, cut: bool) -> NDArray[np.int32]:
+        """(tracks,) int32: the member that each track surely is in this very frame, else NOBODY; with a `cut`, nobody is."""
+        if cut:
+            self._identity.forget()
+        return self._identity.step(tracks, self.claims(detections), time_s)
+
+    def claims(self, detections: Detections) -> Claims:
+        known = (detections.classes >= 0) & (detections.classes < len(self._member_of_class))
+        members = np.full(len(detections), NOBODY, np.int32)
+        members[known] = self._member_of_class[detections.classes[known]]
+        return Claims(members, detections.scores)
