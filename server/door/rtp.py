@@ -1,17 +1,15 @@
-"""Everything private to aiortc and aioice that Fancam uses, and nothing else does.
+"""Everything private to aiortc and aioice that Fancam uses.
 
 `check()` is called when the door starts and fails there when a name has gone; tests/server/door/test_rtp.py holds what each
 does. Why each is needed: aiortc's video jitter buffer waits for the next frame and falls silent for seconds after a loss; its
-senders encode for each viewer; it has no transport-wide feedback and no playout-delay extension; its cipher suites
-leave out peers with RSA certificates; and aioice leaves out loopback, takes any port, tells its own
-addresses only and gives up at a check without a priority.
+senders encode for each viewer; it has no transport-wide feedback and no playout-delay extension; and aioice takes any port and
+tells its own addresses only. What is wrong in either is mended in `server.door.mends`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
-import logging
 import struct
 import time
 from collections.abc import Callable
@@ -35,31 +33,22 @@ from aiortc import (
 from aiortc.codecs.h264 import H264Encoder
 from aiortc.codecs.vpx import Vp8Encoder
 from aiortc.rtcrtpparameters import RTCRtcpFeedback, RTCRtpHeaderExtensionParameters, RTCRtpParameters
-from aiortc.rtcsctptransport import SackChunk
 from aiortc.rtp import HeaderExtensions, HeaderExtensionsMap, RtcpSrPacket, RtpPacket, unpack_header_extensions
 
+from server.door import mends
 from server.door.feedback import Feedback
 from server.door.network import Network
-
-logger = logging.getLogger(__name__)
 
 PLAYOUT_DELAY: Final = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
 TRANSPORT_CC: Final = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
 MID: Final = "urn:ietf:params:rtp-hdrext:sdes:mid"
 ABS_CAPTURE_TIME: Final = "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time"
 ABS_SEND_TIME: Final = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
-SUITES: Final = (
-    b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
-    b"ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305:"
-    b"ECDHE-ECDSA-AES128-SHA:ECDHE-RSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA:ECDHE-RSA-AES256-SHA"
-)
-MAX_ACKNOWLEDGED: Final = 4096
 FEEDBACK_S: Final = 0.05
 HISTORY_PACKETS: Final = 1024
 """Kept for each viewer to send again. Of aiortc's 128 one is gone after half a second, and Chromium then stands still for 3 s."""
 NTP_EPOCH_S: Final = 2_208_988_800
 VIDEO_CLOCK_HZ: Final = 90_000
-LOOPBACK, LOOPBACK_6 = "127.0.0.1", "::1"
 
 USED: Final[dict[Any, tuple[str, ...]]] = {
     RTCRtpReceiver: ("_handle_rtp_packet", "_handle_rtcp_packet", "_send_rtcp", "_send_rtcp_nack", "_send_rtcp_pli"),
@@ -110,7 +99,7 @@ def _changed(owner: Any, name: str) -> Changed:
 
 
 def prepare() -> None:
-    """Teach aiortc, once a process: header extensions, transport-wide feedback, RSA suites, loopback."""
+    """Teach aiortc, once a process: header extensions, transport-wide feedback, a longer memory, and what `mends` has."""
     check()
     extensions = aiortc.codecs.HEADER_EXTENSIONS["video"]
     for ident, uri in ((4, TRANSPORT_CC), (5, PLAYOUT_DELAY), (6, ABS_CAPTURE_TIME)):
@@ -122,87 +111,7 @@ def prepare() -> None:
     for codec in aiortc.codecs.CODECS["video"]:
         if codec.name != "rtx" and feedback not in codec.rtcpFeedback:
             codec.rtcpFeedback.append(feedback)
-    if not hasattr(RTCCertificate._create_ssl_context, "with_rsa"):
-        RTCCertificate._create_ssl_context = _with_rsa(RTCCertificate._create_ssl_context)  # type: ignore[method-assign]
-    for owner in (RTCDtlsTransport, RTCSctpTransport):
-        for name in USED[owner]:
-            if not hasattr(getattr(owner, name), "drops_broken"):
-                setattr(owner, name, _dropping_broken(getattr(owner, name)))
-    aiortc.rtcsctptransport.decode_params = _decode_parameters
-    if not hasattr(SackChunk.__init__, "has_bound"):
-        SackChunk.__init__ = _with_bound(SackChunk.__init__)  # type: ignore[method-assign]
-    if not hasattr(ice.get_host_addresses, "with_loopback"):
-        ice.get_host_addresses = _with_loopback(ice.get_host_addresses)  # type: ignore[assignment]
-    if not hasattr(ice.Connection.check_incoming, "with_priority"):
-        ice.Connection.check_incoming = _with_priority(ice.Connection.check_incoming)  # type: ignore[method-assign]
-
-
-def _with_rsa(create: Callable[..., Any]) -> Callable[..., Any]:
-    def create_ssl_context(self: RTCCertificate, srtp_profiles: Any) -> Any:
-        context = create(self, srtp_profiles)
-        context.set_cipher_list(SUITES)
-        return context
-
-    create_ssl_context.with_rsa = True  # type: ignore[attr-defined]
-    return create_ssl_context
-
-
-def _dropping_broken(handle: Callable[..., Any]) -> Callable[..., Any]:
-    """aiortc ends the connection at what its parsers do not foresee: a header extension, REMB or chunk that is too short."""
-
-    @functools.wraps(handle)
-    async def handle_data(self: Any, data: bytes, *more: Any, **named: Any) -> None:
-        try:
-            await handle(self, data, *more, **named)
-        except (struct.error, IndexError, ValueError):
-            logger.debug("a broken packet of %d bytes is dropped", len(data))
-
-    handle_data.drops_broken = True  # type: ignore[attr-defined]
-    return handle_data
-
-
-def _decode_parameters(body: bytes) -> list[tuple[int, bytes]]:
-    """SCTP parameters (RFC 9260 §3.2.1): aiortc reads one of no length for ever. Raises ValueError at such a length."""
-    found, at = [], 0
-    while at <= len(body) - 4:
-        kind, length = struct.unpack_from("!HH", body, at)
-        if not 4 <= length <= len(body) - at:
-            raise ValueError("an SCTP parameter of an impossible length")
-        found.append((kind, body[at + 4 : at + length]))
-        at += length + -length % 4
-    return found
-
-
-def _with_bound(init: Callable[..., None]) -> Callable[..., None]:
-    """aiortc counts one by one through what an SCTP acknowledgement says is there: 19 million numbers a packet."""
-
-    @functools.wraps(init)
-    def parse(self: SackChunk, *given: Any, **named: Any) -> None:
-        init(self, *given, **named)
-        if sum(max(0, last - first) for first, last in self.gaps) > MAX_ACKNOWLEDGED:
-            raise ValueError("an SCTP acknowledgement of more than was ever sent")
-
-    parse.has_bound = True  # type: ignore[attr-defined]
-    return parse
-
-
-def _with_loopback(find: Callable[[bool, bool], list[str]]) -> Callable[[bool, bool], list[str]]:
-    def get_host_addresses(use_ipv4: bool, use_ipv6: bool) -> list[str]:
-        return [LOOPBACK] * use_ipv4 + [LOOPBACK_6] * use_ipv6 + find(use_ipv4, use_ipv6)
-
-    get_host_addresses.with_loopback = True  # type: ignore[attr-defined]
-    return get_host_addresses
-
-
-def _with_priority(check: Callable[..., None]) -> Callable[..., None]:
-    def check_incoming(self: ice.Connection, message: Any, addr: Any, protocol: Any) -> None:
-        """FFmpeg 8.0 leaves PRIORITY out of its checks, against RFC 8445 §7.1.1; aioice would give the connection up."""
-        component = protocol.local_candidate.component
-        message.attributes.setdefault("PRIORITY", ice.candidate_priority(component, "prflx"))
-        check(self, message, addr, protocol)
-
-    check_incoming.with_priority = True  # type: ignore[attr-defined]
-    return check_incoming
+    mends.apply()
 
 
 def own_addresses() -> list[str]:
