@@ -18,6 +18,7 @@ import cv2
 
 from engines.detect.detector import Detector, open_detector
 from server import logs
+from server.studio.calibrate import known_or_measured
 from server.studio.canary import finds_known_face
 from server.studio.studio import Studio
 
@@ -70,7 +71,7 @@ def main() -> None:
     link.setblocking(True)
     status = 0
     try:
-        Studio(link, make_detector, finds_known_face, die).run()
+        Studio(link, make_detector, finds_known_face, die, known_or_measured).run()
     except SystemExit:
         pass
     except Exception:

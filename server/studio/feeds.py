@@ -16,13 +16,15 @@ from typing import Final
 from engines.codecs.decode import Codec
 from engines.codecs.encode import Encoder
 from engines.frame import Ledger, Picture, RedactedFrame
-from engines.pipeline import Analysed, Feed, RedactedFeed, make_feed
+from engines.pipeline import Analysed, FancamFeed, Feed, RedactedFeed, make_feed
 from engines.render.redact import Redactor, Unsafe
 from server.link import NO_FLAGS, Flag, Kind
+from server.studio.costs import RENDER, Stopwatch, encode_stage
 from server.studio.ledger import Tally
 from server.studio.meta import frame_meta
 from server.studio.outbox import Outbox
 from server.studio.streams import Stream
+from server.studio.who import Exemptions
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +77,7 @@ class LiveFeed:
         self._renderer: Feed | None = None
         if stream.size is not None:
             self._renderer = make_feed(name, *stream.size)
-        self._slates = Redactor()
+        self._redactor = Redactor()
         self._encoder: Encoder | None = None
         self._encoder_size = (0, 0)
         self._encoder_fps = 30
@@ -173,7 +175,9 @@ class LiveFeed:
             self.tally.drop("out_of_order")
             return
         ledger = replace(frame.ledger)
-        renderer = self._renderer_for(frame.width, frame.height)
+        exemptions = self.stream.who.now
+        renderer = self._renderer_for(frame.width, frame.height, exemptions)
+        watch = Stopwatch()
         try:
             result = renderer.render(analysed)
         except Unsafe as error:
@@ -184,9 +188,13 @@ class LiveFeed:
             self._miss_track()
             return
         try:
+            self.stream.costs.note(RENDER, frame.width * frame.height, watch)
             ledger.rendered = time.monotonic_ns()
             if self.stream.panic:  # declared while this was being rendered
                 self.tally.drop(PANIC)
+                return
+            if self.stream.who.now != exemptions:
+                self.tally.drop("policy_changed")
                 return
             if analysed.shot != self._shot:  # the first picture after a cut refers to none before it
                 self._shot, self._shown = analysed.shot, None
@@ -198,13 +206,17 @@ class LiveFeed:
         self._slate_due_ns = now_ns + HOLD_NS
         self._tell(analysed, ledger)
 
-    def _renderer_for(self, width: int, height: int) -> Feed:
+    def _renderer_for(self, width: int, height: int, exemptions: Exemptions) -> Feed:
         """The renderer of the stream's present size; a fancam keeps the one it has, and so its own size, for life."""
         fancam = self.name.startswith("fancam/")
         if self._renderer is None or (not fancam and self._renderer.size != (width, height)):
             self._renderer = make_feed(self.name, width, height)
         if isinstance(self._renderer, RedactedFeed):
             self._renderer.redactor.style = self.stream.style
+            self._renderer.redactor.shown = exemptions.shown
+        elif isinstance(self._renderer, FancamFeed):
+            self._redactor.style = self.stream.style
+            self._renderer.redactor = self._redactor if exemptions.others_covered else None
         return self._renderer
 
     def _miss_track(self) -> None:
@@ -217,7 +229,7 @@ class LiveFeed:
         reason = PANIC if self.stream.panic else self.stream.why_no_picture(now_ns)
         width, height = self._renderer.size if self._renderer is not None else UNKNOWN_SIZE
         pts = max(self.stream.timeline.at(now_ns), self._last_pts + 1)
-        slate = self._slates.slate(width, height, reason, pts)
+        slate = self._redactor.slate(width, height, reason, pts)
         try:
             self._encode(slate, pts, now_ns, PANIC if self.stream.panic else "slate", Ledger())
         finally:
@@ -237,7 +249,9 @@ class LiveFeed:
         key = shows != self._shown or (self._key_wanted and now_ns - self._last_key_ns >= KEY_INTERVAL_NS)
         if key:
             self._key_wanted = False
+        watch = Stopwatch()
         units = encoder.encode(picture.video_frame, pts, key)
+        self.stream.costs.note(encode_stage(self.codec, "ultrafast"), picture.width * picture.height, watch)
         ledger.encoded = time.monotonic_ns()
         self._shown, self._last_pts = shows, pts
         slate_flag = NO_FLAGS if shows == "picture" else Flag.IS_SLATE

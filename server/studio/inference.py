@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from engines.detect.detector import Detector
+from engines.detect.detector import DEFAULT_LONG_SIDE, Detector
 from engines.frame import Detections, Frame
+from server.studio.costs import DETECT, Costs, Stopwatch, network_pixels
 from server.studio.ledger import Tally
 from server.studio.scheduler import Choice, Scheduler
 
@@ -68,14 +69,15 @@ class Inference:
         make_detector: Callable[[], Detector],
         canary: Callable[[Detector], bool],
         tally: Tally,
+        costs: Costs,
         *,
         on_ready: Callable[[Detector], None],
         on_fatal: Callable[[str], None],
         workers: int = 1,
     ) -> None:
-        self._make_detector, self._canary, self._tally = make_detector, canary, tally
+        self._make_detector, self._canary, self._tally, self._costs = make_detector, canary, tally, costs
         self._on_ready, self._on_fatal = on_ready, on_fatal
-        self._scheduler: Scheduler[tuple[Sink, Frame]] = Scheduler()
+        self._scheduler: Scheduler[tuple[Sink, Frame]] = Scheduler(self._latency_ns)
         self._changed = threading.Condition()
         self._closed = False
         self._restarts = 0
@@ -120,6 +122,14 @@ class Inference:
             if late:
                 self._tally.count("hung")
                 self._replace(worker, served, SILENT)
+
+    def _latency_ns(self, frames: Sequence[tuple[Sink, Frame]]) -> int:
+        """One after the other: on a CPU a batch gains nothing."""
+        return sum(self._costs.wall_ns(DETECT, self._pixels(frame)) for _, frame in frames)
+
+    @staticmethod
+    def _pixels(frame: Frame) -> float:
+        return network_pixels(frame.width, frame.height, DEFAULT_LONG_SIDE)
 
     def _start_worker(self) -> None:
         worker = _Worker(time.monotonic_ns() + PREPARE_NS)
@@ -239,12 +249,14 @@ class Inference:
             self._scheduler.done(stream.ident)
             self._changed.notify()
 
-    @staticmethod
-    def _detect(worker: _Worker, detector: Detector, warm: set[tuple[int, int]], frame: Frame) -> Detections:
+    def _detect(self, worker: _Worker, detector: Detector, warm: set[tuple[int, int]], frame: Frame) -> Detections:
         size = frame.width, frame.height
         if size not in warm:
             worker.deadline_ns = time.monotonic_ns() + PREPARE_NS
             detector.warm_up(*size)
             warm.add(size)
             worker.deadline_ns = time.monotonic_ns() + HANG_NS
-        return detector.detect([frame])[0]
+        watch = Stopwatch()
+        (detections,) = detector.detect([frame])
+        self._costs.note(DETECT, self._pixels(frame), watch)
+        return detections

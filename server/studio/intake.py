@@ -12,6 +12,7 @@ from typing import Final
 
 from engines.codecs.decode import Codec, DecodeError, VideoDecoder
 from engines.frame import RTP_CLOCK_HZ, Frame, Ledger
+from server.studio.costs import DECODE, Costs, Stopwatch
 from server.studio.ledger import Tally
 
 logger = logging.getLogger(__name__)
@@ -80,9 +81,10 @@ class Intake:
         on_frame: Callable[[Frame], None],
         need_key: Callable[[], None],
         tally: Tally,
+        costs: Costs,
     ) -> None:
         self._codec: Codec = codec
-        self._on_frame, self._need_key, self._tally = on_frame, need_key, tally
+        self._on_frame, self._need_key, self._tally, self._costs = on_frame, need_key, tally, costs
         self._units: deque[AccessUnit] = deque()
         self._changed = threading.Condition()
         self._closed = False
@@ -150,7 +152,9 @@ class Intake:
 
     def _decode(self, decoder: VideoDecoder, unit: AccessUnit) -> None:
         ledger = Ledger(arrived=unit.arrival_ns)
+        watch = Stopwatch()
         for frame in decoder.decode(unit.data, unit.rtp_time, unit.arrival_ns, ledger):
+            self._costs.note(DECODE, frame.width * frame.height, watch)
             if min(frame.width, frame.height) < MIN_SIDE_PX:
                 raise DecodeError(f"a picture of {frame.width}x{frame.height}, at least {MIN_SIDE_PX} a side")
             ledger.decoded = ledger.decoded or time.monotonic_ns()

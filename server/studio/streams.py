@@ -13,10 +13,12 @@ from engines.pipeline import Pipeline
 from engines.render.redact import STYLES, Style
 from engines.render.zones import EVERYWHERE, Zones
 from server.link import Kind
+from server.studio.costs import TRACK, Costs, Stopwatch
 from server.studio.intake import AccessUnit, Intake, Timeline
 from server.studio.ledger import Tally
 from server.studio.meta import TrackList, frame_meta
 from server.studio.outbox import Outbox
+from server.studio.who import Who
 
 if TYPE_CHECKING:
     from server.studio.feeds import LiveFeed
@@ -45,6 +47,7 @@ class Stream:
         policy: dict[str, Any],
         inference: Inference,
         outbox: Outbox,
+        costs: Costs,
     ) -> None:
         self.ident, self.name = ident, name
         self.tally = Tally()
@@ -53,9 +56,10 @@ class Stream:
         self.panic = False
         self.style: Style = "solid"
         self.zones = Zones()
+        self.who = Who(name, self.pipeline)
         self.size: tuple[int, int] | None = None
         self.tracks = Tracks.empty()
-        self._inference, self._outbox = inference, outbox
+        self._inference, self._outbox, self.costs = inference, outbox, costs
         self._feeds: tuple[LiveFeed, ...] = ()
         self._feeds_lock = threading.Lock()
         self._in_a_row = self._shot = 0
@@ -66,7 +70,7 @@ class Stream:
         self._intervals = 0
         self._last_rtp_time: int | None = None
         self.set_policy(policy)
-        self._intake = Intake(codec, self._decoded, self._need_key, self.tally)
+        self._intake = Intake(codec, self._decoded, self._need_key, self.tally, costs)
 
     @property
     def safe(self) -> bool:
@@ -102,6 +106,7 @@ class Stream:
             except ValueError as error:
                 logger.warning("%s: %s: the whole picture is a zone", self.name, error)
                 self.zones = Zones.parse(EVERYWHERE)
+        self.who.set_policy(policy)
         self.panic = bool(policy.get("panic", self.panic))
         for feed in self._feeds:
             feed.wake()
@@ -137,7 +142,9 @@ class Stream:
     def detected(self, frame: Frame, detections: Detections) -> None:
         """Track, and hand the analysed frame to the open feeds. The frames of a stream come one at a time, in order."""
         size = frame.width, frame.height
+        watch = Stopwatch()
         analysed = self.pipeline.track(frame, detections)
+        self.costs.note(TRACK, frame.width * frame.height, watch)
         now_ns = time.monotonic_ns()
         self.size, self.tracks = size, analysed.tracks
         self.tally.count("detected")

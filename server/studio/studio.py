@@ -15,6 +15,7 @@ from engines.codecs.encode import Encoder
 from engines.detect.detector import Detector
 from engines.render.redact import Redactor
 from server.link import Flag, Kind, Message, Parser, Slate
+from server.studio.costs import Cost, Costs
 from server.studio.feeds import PANIC, LiveFeed
 from server.studio.inference import Inference
 from server.studio.ledger import BUCKETS_MS, Tally, rss_bytes
@@ -35,7 +36,8 @@ class Studio:
     """One epoch of the link on the blocking socket `link`.
 
     `make_detector(settings)` makes a detector, in the thread that will use it; `canary` says whether one finds the face in a
-    known picture. `on_fatal` is called from any thread when the studio cannot go on: the process must end.
+    known picture, `measure` what the stages cost with it. `on_fatal` is called from any thread when the studio cannot go
+    on: the process must end.
     """
 
     def __init__(
@@ -44,13 +46,17 @@ class Studio:
         make_detector: Callable[[dict[str, Any]], Detector],
         canary: Callable[[Detector], bool],
         on_fatal: Callable[[str], None],
+        measure: Callable[[Detector], dict[str, Cost]] = lambda detector: {},
     ) -> None:
         self._link = link
         self._make_detector, self._canary, self._on_fatal = make_detector, canary, on_fatal
+        self._measure, self._costs = measure, Costs()
         self._outbox = Outbox(link, on_fatal)
         self._detector_tally = Tally()
         self._inference: Inference | None = None
         self._settings: dict[str, Any] = {}
+        self._classes: tuple[str, ...] = ()
+        """What the detector's classes are called, once it is warm."""
         self._streams: dict[int, Stream] = {}
         self._feeds: dict[int, LiveFeed] = {}
         self._lock = threading.Lock()
@@ -119,6 +125,7 @@ class Studio:
             lambda: self._make_detector(self._settings),
             self._canary,
             self._detector_tally,
+            self._costs,
             on_ready=self._ready,
             on_fatal=self._on_fatal,
             workers=int(self._settings.get("inference_threads", 1)),
@@ -139,6 +146,12 @@ class Studio:
                 encoder.close()
 
     def _ready(self, detector: Detector) -> None:
+        self._costs.begin_with(self._measure(detector))
+        with self._lock:
+            self._classes = tuple(detector.names)
+            streams = list(self._streams.values())
+        for stream in streams:
+            self._tell_apart(stream)
         self._outbox.send_json(Kind.READY, 0, {"pid": os.getpid(), **detector.describe()})
 
     def _open_stream(self, message: Message) -> None:
@@ -146,10 +159,20 @@ class Studio:
         wish = message.json()
         self._close_stream(message)
         stream = Stream(
-            message.ident, wish["name"], wish["codec"], wish.get("policy") or {}, self._inference, self._outbox
+            message.ident,
+            wish["name"],
+            wish["codec"],
+            wish.get("policy") or {},
+            self._inference,
+            self._outbox,
+            self._costs,
         )
         with self._lock:
             self._streams[message.ident] = stream
+        self._tell_apart(stream)
+
+    def _tell_apart(self, stream: Stream) -> None:
+        stream.who.can_be_told_apart(self._settings.get("members", ()), self._classes)
 
     def _close_stream(self, message: Message) -> None:
         with self._lock:

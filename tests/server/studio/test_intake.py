@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from engines.frame import Frame
 from server.link import NO_FLAGS, Flag, Kind
+from server.studio.costs import Costs
 from server.studio.intake import MAX_UNITS, AccessUnit, Intake, Timeline, crop_to_even
 from server.studio.ledger import Tally
 
@@ -129,7 +130,7 @@ def test_a_slow_reader_never_builds_up_delay(clip):
         got.append(frame.rtp_time)
 
     tally = Tally()
-    intake = Intake("h264", slow, lambda: keys.append(1), tally)
+    intake = Intake("h264", slow, lambda: keys.append(1), tally, Costs())
     try:
         for n, (data, key) in enumerate(clip.units[:40]):
             intake.push(AccessUnit(data, n, 0, key))
