@@ -1,0 +1,181 @@
+"""A user's own networks: a folder with NAME.onnx and NAME.json for each, and what may be pulled into it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import tomllib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from hashlib import file_digest
+from pathlib import Path
+from typing import Any, Final
+
+from engines.models.onnx_file import MAX_BYTES, BadModel
+
+NAME: Final = r"[a-z0-9][a-z0-9_-]{0,63}"
+CATALOGUE: Final = "catalogue.toml"
+SHA256: Final = r"[0-9a-f]{64}"
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A network that has a name. `family` says how its outputs are read, `classes` what they are called; `members`: each class
+    is a person's face. `source` is where the file came from."""
+
+    name: str
+    sha256: str
+    bytes: int
+    family: str
+    classes: tuple[str, ...]
+    members: bool = False
+    source: str = ""
+    licence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A network that can be pulled: `address` and what must come from there. `family` and `classes` as for `Model`, where
+    the file leaves them open."""
+
+    name: str
+    address: str
+    sha256: str
+    licence: str
+    family: str | None = None
+    classes: tuple[str, ...] = ()
+    members: bool = False
+
+
+def default_folder() -> Path:
+    """Where a user's own networks lie unless a setting says otherwise."""
+    data = os.environ.get("XDG_DATA_HOME", "")
+    return (Path(data) if os.path.isabs(data) else Path.home() / ".local/share") / "fancam/models"
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
+
+
+def check_name(name: str) -> None:
+    """Raises BadModel: what cannot be a network's name."""
+    if not re.fullmatch(NAME, name):
+        raise BadModel(f"{name!r} is no name: lower-case letters, digits, - and _, at most 64, such as street-plates")
+
+
+class Registry:
+    """The networks in a folder, which is made when the first is added."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, name: str) -> Path:
+        check_name(name)
+        return self.folder / f"{name}.onnx"
+
+    def all(self) -> list[Model]:
+        """Raises BadModel: a description that cannot be read."""
+        return [self._read(path) for path in sorted(self.folder.glob("*.json")) if re.fullmatch(NAME, path.stem)]
+
+    def find(self, name: str) -> Model:
+        """The network of that name, its file looked at.
+
+        Raises:
+            BadModel: there is none, or its file is not the one that was added.
+        """
+        path = self.path(name)
+        if not path.with_suffix(".json").is_file():
+            known = ", ".join(model.name for model in self.all()) or "none"
+            raise BadModel(f"no model is called {name!r} in {self.folder}: known are {known}; a file is FILE.onnx")
+        model = self._read(path.with_suffix(".json"))
+        if not path.is_file() or sha256_of(path) != model.sha256:
+            raise BadModel(f"{path} is not the file that was added: delete it with {path.stem}.json, and add it again")
+        return model
+
+    def add(self, name: str, source: Path, describe: Callable[[Path], Model]) -> Model:
+        """Copy the file aside, let `describe` look at the copy, then give it the name.
+
+        Raises:
+            BadModel: the name is taken or none, or what `describe` raises.
+            OSError: the folder cannot be written.
+        """
+        path = self.path(name)
+        if path.with_suffix(".json").exists():
+            raise BadModel(f"there is a model called {name!r}: choose another name, or delete {path.with_suffix('.*')}")
+        if not source.is_file():
+            raise BadModel(f"no model at {source}")
+        if source.stat().st_size > MAX_BYTES:
+            raise BadModel(f"{source}: more than {MAX_BYTES >> 20} MiB")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        aside = path.with_name(f".{name}.part.onnx")
+        said = path.with_name(f".{name}.part.json")
+        try:
+            shutil.copyfile(source, aside)
+            model = describe(aside)
+            said.write_text(json.dumps(asdict(model), indent=1) + "\n", encoding="utf-8")
+            aside.replace(path)
+            said.replace(path.with_suffix(".json"))
+        finally:
+            aside.unlink(missing_ok=True)
+            said.unlink(missing_ok=True)
+        return model
+
+    def _read(self, path: Path) -> Model:
+        try:
+            told = json.loads(path.read_text(encoding="utf-8"))
+            model = Model(**{**told, "classes": tuple(told["classes"])})
+            if model.name != path.stem or not re.fullmatch(SHA256, model.sha256):
+                raise ValueError
+            return model
+        except OSError as error:
+            raise BadModel(f"{path}: {error.strerror}") from error
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise BadModel(f"{path} does not describe a model: delete it, and add the model again") from error
+
+    def offers(self) -> dict[str, Offer]:
+        """What can be pulled: by Fancam's own list, and by the folder's catalogue.toml, which goes first.
+
+        Raises:
+            BadModel: a catalogue that cannot be read, in one line.
+        """
+        own = self.folder / CATALOGUE
+        return read_offers(Path(__file__).with_name(CATALOGUE)) | (read_offers(own) if own.is_file() else {})
+
+
+def read_offers(path: Path) -> dict[str, Offer]:
+    """A catalogue: a table [NAME] for each network with `address`, `sha256`, `licence`, and `family`, `classes`, `members`
+    where they are needed.
+
+    Raises:
+        BadModel: which entry is wrong, and how.
+    """
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        return {name: _offer(name, table) for name, table in tables.items()}
+    except OSError as error:
+        raise BadModel(f"{path}: {error.strerror}") from error
+    except (ValueError, BadModel) as error:
+        raise BadModel(f"{path}: {error}") from None
+
+
+def _offer(name: str, table: Any) -> Offer:
+    check_name(name)
+    if not isinstance(table, dict):
+        raise BadModel(f"{name} is not a table")
+    unknown = table.keys() - set(Offer.__dataclass_fields__) | table.keys() & {"name"}
+    if unknown:
+        raise BadModel(f"{name}: {min(unknown)} means nothing here")
+    for key in ("address", "sha256", "licence"):
+        if not isinstance(table.get(key), str) or not table[key]:
+            raise BadModel(f"{name}: {key} is missing")
+    if not re.fullmatch(SHA256, table["sha256"]):
+        raise BadModel(f"{name}: sha256 is 64 lower-case hexadecimal digits")
+    classes = table.get("classes", [])
+    if not isinstance(classes, list) or not all(isinstance(word, str) for word in classes):
+        raise BadModel(f"{name}: classes is a list of names")
+    if not isinstance(table.get("family", ""), str) or not isinstance(table.get("members", False), bool):
+        raise BadModel(f"{name}: family is a word, members true or false")
+    return Offer(**{**table, "name": name, "classes": tuple(classes)})

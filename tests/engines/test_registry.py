@@ -1,0 +1,156 @@
+"""A folder of a user's own networks, and what may be pulled into it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from engines.models.onnx_file import BadModel
+from engines.models.registry import Model, Registry, default_folder, read_offers, sha256_of
+
+OFFER = f'address = "https://models.example/a.onnx"\nsha256 = "{"0" * 64}"\nlicence = "MIT"\n'
+
+
+def described(path: Path) -> Model:
+    """As `fancam models add` would describe it, without a look at what it computes."""
+    name = path.name.removeprefix(".").split(".")[0]
+    return Model(name, sha256_of(path), path.stat().st_size, "yolov8", ("plate",))
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    return Registry(tmp_path / "models")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "best.onnx"
+    path.write_bytes(b"a network")
+    return path
+
+
+def test_what_is_added_is_found_again_and_the_users_file_stays(registry: Registry, file: Path) -> None:
+    assert registry.all() == []
+    added = registry.add("plates", file, described)
+    assert registry.find("plates") == added
+    assert registry.all() == [added]
+    assert registry.path("plates").read_bytes() == file.read_bytes()
+    assert sorted(path.name for path in registry.folder.iterdir()) == ["plates.json", "plates.onnx"]
+
+
+def test_a_name_is_given_once(registry: Registry, file: Path) -> None:
+    registry.add("plates", file, described)
+    file.write_bytes(b"another")
+    with pytest.raises(BadModel, match="there is a model called 'plates'"):
+        registry.add("plates", file, described)
+    assert registry.path("plates").read_bytes() == b"a network"
+
+
+@pytest.mark.parametrize("name", ["", "Plates", "../plates", "a/b", ".hidden", "-x", "a.onnx", "a" * 65, "a\n", "ä"])
+def test_names_that_are_none_reach_no_file(name: str, registry: Registry, file: Path) -> None:
+    for use in (registry.find, lambda name: registry.add(name, file, described)):
+        with pytest.raises(BadModel, match="is no name"):
+            use(name)
+    assert not registry.folder.exists()
+
+
+def test_one_that_does_not_pass_leaves_nothing(registry: Registry, file: Path) -> None:
+    def fails(path: Path) -> Model:
+        raise BadModel(f"{path}: no")
+
+    with pytest.raises(BadModel, match="no"):
+        registry.add("plates", file, fails)
+    assert list(registry.folder.iterdir()) == []
+    with pytest.raises(BadModel, match="no model at"):
+        registry.add("plates", file.with_name("none.onnx"), described)
+
+
+def test_a_file_that_was_changed_afterwards_is_not_used(registry: Registry, file: Path) -> None:
+    registry.add("plates", file, described)
+    registry.path("plates").write_bytes(b"something else")
+    with pytest.raises(BadModel, match="is not the file that was added"):
+        registry.find("plates")
+    registry.path("plates").unlink()
+    with pytest.raises(BadModel, match="is not the file that was added"):
+        registry.find("plates")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{", '{"name": "plates"}', '{"name": "other", "classes": []}', "[" * 100_000]
+)
+def test_a_description_that_cannot_be_read_is_named(text: str, registry: Registry, file: Path) -> None:
+    registry.add("plates", file, described)
+    (registry.folder / "plates.json").write_text(text)
+    with pytest.raises(BadModel, match=r"plates\.json does not describe a model"):
+        registry.all()
+
+
+def test_an_unknown_name_is_told_those_there_are(registry: Registry, file: Path) -> None:
+    with pytest.raises(BadModel, match="known are none"):
+        registry.find("plates")
+    registry.add("street", file, described)
+    with pytest.raises(BadModel, match=r"no model is called 'plates' in .*: known are street"):
+        registry.find("plates")
+
+
+def test_the_folder_is_the_users_data_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert default_folder() == tmp_path / "fancam/models"
+    monkeypatch.setenv("XDG_DATA_HOME", "relative")  # to be ignored, says the specification
+    assert default_folder() == Path.home() / ".local/share/fancam/models"
+
+
+def test_what_fancam_offers_is_pinned_and_licensed(registry: Registry) -> None:
+    offers = registry.offers()
+    assert "yunet-n" in offers
+    for name, offer in offers.items():
+        assert offer.name == name
+        assert offer.address.startswith("https://")
+        assert len(offer.licence) > 3
+
+
+def test_what_fancam_offers_are_files_that_were_tried(shared: Path, registry: Registry) -> None:
+    known = {sha256_of(path) for path in (shared / "data/weights").glob("*.onnx")}
+    assert {offer.sha256 for offer in registry.offers().values()} <= known
+
+
+def test_a_users_catalogue_adds_to_it_and_goes_first(registry: Registry) -> None:
+    registry.folder.mkdir()
+    text = f'[mine]\n{OFFER}classes = ["ada", "bea"]\nmembers = true\n[yunet-n]\n{OFFER}'
+    (registry.folder / "catalogue.toml").write_text(text)
+    offers = registry.offers()
+    assert (offers["mine"].classes, offers["mine"].members, offers["mine"].family) == (("ada", "bea"), True, None)
+    assert offers["yunet-n"].licence == "MIT"
+    assert "yunet-s" in offers
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[a", "catalogue.toml: "),
+        ("a = 1", "a is not a table"),
+        ("[A]\n" + OFFER, "'A' is no name"),
+        ("[a]\n" + OFFER.replace("MIT", ""), "a: licence is missing"),
+        ("[a]\n" + OFFER.replace("0000", "zzzz"), "a: sha256 is 64"),
+        ("[a]\n" + OFFER + "family = 5", "family is a word"),
+        ("[a]\n" + OFFER + "classes = [1]", "classes is a list"),
+        ("[a]\n" + OFFER + "licens = 'MIT'", "licens means nothing"),
+        ("[a]\n" + OFFER + "name = 'b'", "name means nothing"),
+    ],
+)
+def test_a_wrong_catalogue_is_one_line_that_names_the_entry(text: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "catalogue.toml"
+    path.write_text(text)
+    with pytest.raises(BadModel) as caught:
+        read_offers(path)
+    assert said in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_description_is_plain_json(registry: Registry, file: Path) -> None:
+    registry.add("plates", file, described)
+    told = json.loads((registry.folder / "plates.json").read_text())
+    assert (told["family"], told["classes"]) == ("yolov8", ["plate"])
