@@ -212,6 +212,7 @@ class Hub:
         self._policies[name] = dict(stream.policy)
         if stream.zones:
             for key in [key for key, feed in stream.feeds.items() if feed.name == "raw"]:
+                stream.feeds[key].broadcast.drop_queued()
                 self._end_feed(stream, key, "the stream has privacy zones")
         if stream.source is not None:
             self._orders.change_policy(stream, change)

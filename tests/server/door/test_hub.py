@@ -2,140 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from itertools import pairwise
-from typing import Any
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from server.door.feed import FeedClock
-from server.door.hub import Hub
 from server.door.orders import MAX_BACKLOG_BYTES
-from server.door.peers import AccessUnit
-from server.door.streams import Refused, Source, Watcher
-from server.link import NO_FLAGS, Flag, Kind, Message, Slate, json_body
-from server.metrics import Metrics
-
-MS = 1_000_000
-S = 1_000 * MS
-
-
-@dataclass
-class Port:
-    """A studio that remembers what it was told."""
-
-    active: bool = True
-    ever_ready: bool = True
-    backlog_bytes: int = 0
-    sent: list[Message] = field(default_factory=list)
-
-    def send(
-        self,
-        kind: Kind,
-        ident: int = 0,
-        body: bytes = b"",
-        flags: Flag = NO_FLAGS,
-        rtp_time: int = 0,
-        arrival_ns: int = 0,
-    ) -> None:
-        if self.active:
-            self.sent.append(Message(kind, ident, body, flags, 0, rtp_time, arrival_ns))
-
-    def kinds(self) -> list[Kind]:
-        return [message.kind for message in self.sent]
-
-    def last(self, kind: Kind) -> Message:
-        return [message for message in self.sent if message.kind is kind][-1]
-
-
-class Recorder:
-    """In place of a Broadcast."""
-
-    def __init__(self, codec: str) -> None:
-        self.units: list[AccessUnit] = []
-        self.rate: int | None = None
-        self.dropped = 0
-        self.on_key_needed: Any = None
-
-    def drop_queued(self) -> None:
-        self.dropped += 1
-
-    def push(self, unit: AccessUnit) -> None:
-        self.units.append(unit)
-
-    def bit_rate(self) -> int | None:
-        return self.rate
-
-
-@dataclass
-class FakePublisher:
-    codec: str = "h264"
-    last_packet_ns: int = 0
-    keys: int = 0
-
-    def request_key(self) -> None:
-        self.keys += 1
-
-
-@dataclass
-class FakeViewer:
-    texts: list[dict[str, Any]] = field(default_factory=list)
-
-    def send_metadata(self, text: str) -> None:
-        self.texts.append(json.loads(text))
-
-
-class House:
-    """A hub with everything around it; `now_ns` is its clock."""
-
-    def __init__(self, policies: dict[str, dict[str, Any]] | None = None, **port: Any) -> None:
-        self.now_ns = 1_000 * S
-        self.port = Port(**port)
-        self.evicted: list[tuple[str, str]] = []
-        self.metrics = Metrics()
-        self.hub = Hub(
-            self.port, self.metrics, max_feeds=3, keep_audio=False, policies=policies or {}, changed=lambda: None,
-            evict=lambda watcher, reason: self.evicted.append((watcher.feed.name, reason)),
-            clock_ns=lambda: self.now_ns, make_broadcast=Recorder,
-        )  # fmt: skip
-        for flag, name in ((Flag.H264, b"h264"), (Flag.VP8, b"vp8")):
-            for kind, body in ((Slate.RECONNECTING, b"slate "), (Slate.PANIC, b"panic ")):
-                self.hub.on_message(Message(Kind.SLATE, kind, body + name, flag | Flag.KEY))
-
-    def publish(self, name: str = "stage", codec: str = "h264") -> tuple[Source, FakePublisher]:
-        source, peer = Source(self.now_ns), FakePublisher(codec)
-        self.hub.start(name, source, peer)
-        return source, peer
-
-    def watch(self, feed: str = "redacted", offered: Sequence[str] = ("vp8", "h264"), name: str = "stage") -> Watcher:
-        watcher = self.hub.watch(name, feed, offered)
-        watcher.peer = FakeViewer()
-        return watcher
-
-    def unit(self, source: Source, rtp_time: int, key: bool = False, data: bytes = b"au", name: str = "stage") -> None:
-        source.peer.last_packet_ns = self.now_ns
-        self.hub.on_unit(name, source, AccessUnit(data, rtp_time, key, self.now_ns, self.now_ns - 3 * MS))
-
-    def encoded(self, watcher: Watcher, rtp_time: int, flags: Flag = NO_FLAGS, data: bytes = b"picture") -> None:
-        self.hub.on_message(Message(Kind.ENCODED, watcher.feed.ident, data, flags, 0, rtp_time, self.now_ns - 5 * MS))
-
-    def see(self, *tracks: int, name: str = "stage") -> None:
-        body = json_body({"width": 640, "height": 360, "tracks": [{"id": track, "seconds": 1} for track in tracks]})
-        self.hub.on_message(Message(Kind.TRACKS, self.hub.streams[name].ident, body))
-
-    def wait(self, ms: int) -> None:
-        """Time passes, with the hub's ticks."""
-        for _ in range(ms // 100):
-            self.now_ns += 100 * MS
-            self.hub.tick()
-
-
-def shown(watcher: Watcher) -> list[bytes]:
-    return [unit.data for unit in watcher.feed.broadcast.units]
+from server.door.streams import Refused, Source
+from server.link import NO_FLAGS, Flag, Kind, Message, json_body
+from tests.server.door.house import MS, FakePublisher, House, S, shown
 
 
 @pytest.fixture
@@ -482,43 +354,6 @@ def test_fancams_end_with_the_studio_since_its_numbers_begin_anew(house: House) 
     assert [feed for feed, _ in house.evicted] == ["fancam/7"]
 
 
-# Metadata
-
-
-def meta(house: House, rtp_time: int) -> None:
-    body = json_body(
-        {"t": rtp_time, "w": 640, "h": 360, "b": [[7, 1, 2, 3, 4, 90, 1]], "names": ["Ada"], "landmarks": [[1, 2]],
-         "l": {"decoded": 1.0, "detected": 2.0, "encoded": 0.5, "sent": 0.1}}
-    )  # fmt: skip
-    ident = house.hub.streams["stage"].ident
-    house.hub.on_message(Message(Kind.META, ident, body, NO_FLAGS, 0, rtp_time, house.now_ns))
-
-
-def test_metadata_is_keyed_by_the_time_of_the_viewer_s_own_feed(house: House) -> None:
-    source, _ = house.publish()
-    redacted, raw = house.watch("redacted"), house.watch("raw")
-    house.unit(source, 10_000, key=True)
-    house.encoded(redacted, 500, Flag.KEY)  # the studio's own line of time
-    meta(house, 500)
-    assert redacted.peer.texts[-1]["t"] == redacted.feed.broadcast.units[-1].rtp_time
-    assert raw.peer.texts[-1]["t"] == raw.feed.broadcast.units[-1].rtp_time
-    assert redacted.peer.texts[-1]["b"] == [[7, 1, 2, 3, 4, 90, 1]]
-
-
-def test_metadata_holds_the_ledger_to_the_last_and_no_names(house: House) -> None:
-    source, _ = house.publish()
-    watcher = house.watch("redacted")
-    house.unit(source, 500, key=True)
-    house.encoded(watcher, 500, Flag.KEY)  # 5 ms after its arrival
-    meta(house, 500)
-    told = watcher.peer.texts[-1]
-    assert set(told) == {"t", "w", "h", "b", "l"}
-    assert told["l"] == {"arrived": 3.0, "decoded": 1.0, "detected": 2.0, "encoded": 0.5, "sent": 1.5}
-    latency = house.hub.latency("stage")
-    assert latency["frames"] == 1
-    assert latency["p50_ms"]["detected"] == 2.0
-
-
 # Sound
 
 
@@ -527,24 +362,3 @@ def test_the_redacted_feed_has_no_sound(house: House) -> None:
     assert house.hub.audio_of("stage", "redacted") is None
     for feed in ("overlay", "raw", "fancam/7"):
         assert house.hub.audio_of("stage", feed) is house.hub.streams["stage"].audio
-
-
-# Time
-
-
-@given(st.lists(st.tuples(st.integers(0, 2**33), st.integers(0, 3 * S), st.booleans()), min_size=1, max_size=30))
-def test_a_feed_s_time_only_goes_forward_and_at_the_pace_of_the_clock(steps: list[tuple[int, int, bool]]) -> None:
-    clock, now_ns, times = FeedClock(), 0, []
-    for rtp_time, waited_ns, has_source in steps:
-        now_ns += waited_ns
-        times.append((clock.place(rtp_time, now_ns) if has_source else clock.tick(now_ns), now_ns))
-    for (before, before_ns), (after, after_ns) in pairwise(times):
-        assert after > before
-        assert abs((after - before) / 90_000 - (after_ns - before_ns) / 1e9) <= 2 + 1e-3
-
-
-def test_a_steady_source_keeps_its_own_times() -> None:
-    clock = FeedClock()
-    assert [clock.place(1000 + 3000 * n, n * 33 * MS + (n % 3) * MS) for n in range(50)] == [
-        1000 + 3000 * n for n in range(50)
-    ]

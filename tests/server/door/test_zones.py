@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+
 import pytest
 
+from server.door.broadcast import Broadcast
 from server.door.streams import Refused
 from server.link import Kind
+from tests.server.door.house import House, shown
 from tests.server.door.running import Running
-from tests.server.door.test_hub import House, shown
 
 ZONES = [[[0.0, 0.5], [1.0, 0.5], [1.0, 1.0], [0.0, 1.0]]]
 
@@ -35,6 +39,21 @@ def test_zones_end_the_raw_feed_at_once_and_it_stays_closed() -> None:
     house.watch("raw")
 
 
+def test_what_still_waits_for_a_viewer_of_raw_is_not_sent_once_there_are_zones() -> None:
+    async def run() -> None:
+        house = House(make_broadcast=Broadcast)
+        source, _ = house.publish()
+        viewer = house.watch("raw").feed.broadcast.attach()
+        house.unit(source, 0, key=True)
+        house.unit(source, 3000)
+        assert (await viewer.recv()).rtp_time == 0
+        house.hub.set_policy("stage", {"zones": ZONES})
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(viewer.recv(), 0.1)
+
+    asyncio.run(run())
+
+
 def test_zones_outlive_the_publisher_and_may_be_there_before_the_first() -> None:
     house = House(policies={"stage": {"zones": ZONES}})
     for _ in range(2):
@@ -49,8 +68,6 @@ def test_zones_outlive_the_publisher_and_may_be_there_before_the_first() -> None
     "zones", [[[[0, 0], [1, 1]]], [[[0, 0], [1, 0], [2, 0]]], [[[0, 0], [1, 0], ["1", 0]]], {"a": 1}, [[[0, 0]] * 65]]
 )
 def test_zones_that_are_none_are_refused(door: Running, zones: object) -> None:
-    import json
-
     answer = door.ask("PATCH", "/streams/any/redaction", json.dumps({"zones": zones}), Content_Type="application/json")
     assert answer.status == 422
     assert b"zones" in answer.body
