@@ -106,6 +106,7 @@ class KnowingDetector:
     warm: threading.Event = field(default_factory=threading.Event)
     blind: bool = False
     calls: int = 0
+    names: tuple[str, ...] = ("face",)
 
     def warm_up(self, width: int, height: int) -> None:
         assert self.warm.wait(30)
@@ -289,6 +290,7 @@ class Bench:
         canary: Callable[[Any], bool] = lambda detector: True,
         ready: bool = True,
         reads: bool = True,
+        **settings: Any,
     ) -> Door:
         ours, theirs = socket.socketpair()
         if not reads:
@@ -313,7 +315,7 @@ class Bench:
             ours.close()
 
         self._ends.append(end)
-        door.hello()
+        door.hello(**settings)
         if ready and reads:
             door.wait(Kind.READY)
         return door

@@ -15,7 +15,7 @@ from typing import Final
 
 from engines.codecs.decode import Codec
 from engines.codecs.encode import Encoder
-from engines.frame import Ledger, Picture, RedactedFrame
+from engines.frame import Frame, Ledger, Picture, RedactedFrame
 from engines.pipeline import Analysed, FancamFeed, Feed, RedactedFeed, make_feed
 from engines.render.redact import Redactor, Unsafe
 from server.link import NO_FLAGS, Flag, Kind
@@ -23,6 +23,7 @@ from server.studio.costs import RENDER, Stopwatch, encode_stage
 from server.studio.ledger import Tally
 from server.studio.meta import frame_meta
 from server.studio.outbox import Outbox
+from server.studio.scheduler import TRY_NS
 from server.studio.streams import Stream
 from server.studio.who import Exemptions
 
@@ -37,6 +38,8 @@ SLATE_INTERVAL_NS: Final = 200_000_000
 KEY_INTERVAL_NS: Final = 500_000_000
 GONE_NS: Final = 1_000_000_000
 PANIC: Final = "covered by the operator"
+NO_TIME: Final = "encode_no_time"
+"""The frame could no longer be rendered and encoded within its budget."""
 
 BIT_RATES: Final = (
     (320 * 240, 600_000),
@@ -104,6 +107,12 @@ class LiveFeed:
     def bit_rate(self) -> int:
         usual = default_bit_rate(*self._encoder_size)
         return min(self._bit_rate or usual, usual)  # what a viewer could take is no reason to send more
+
+    def takes_ns(self, pixels: int) -> int:
+        """How long it takes to render and encode a frame of so many pixels."""
+        width, height = self._encoder_size
+        costs = self.stream.costs
+        return costs.wall_ns(RENDER, pixels) + costs.wall_ns(encode_stage(self.codec, "ultrafast"), width * height)
 
     def offer(self, analysed: Analysed) -> None:
         """Show this frame next, in place of one that still waits."""
@@ -174,6 +183,9 @@ class LiveFeed:
         if frame.rtp_time <= self._last_pts:
             self.tally.drop("out_of_order")
             return
+        if self._too_late(frame):
+            self.tally.drop(NO_TIME)
+            return
         ledger = replace(frame.ledger)
         exemptions = self.stream.who.now
         renderer = self._renderer_for(frame.width, frame.height, exemptions)
@@ -218,6 +230,12 @@ class LiveFeed:
             self._redactor.style = self.stream.style
             self._renderer.redactor = self._redactor if exemptions.others_covered else None
         return self._renderer
+
+    def _too_late(self, frame: Frame) -> bool:
+        """Whether there is no time left for the frame; when none has been shown for a while, a late one is better than none."""
+        now_ns = time.monotonic_ns()
+        ready_ns = now_ns + self.takes_ns(frame.width * frame.height)
+        return ready_ns > frame.arrival_ns + self.stream.budget_ns and now_ns - self._alive_ns < TRY_NS
 
     def _miss_track(self) -> None:
         """The person this fancam follows is not there: the last picture stays for a moment, then the feed ends."""
@@ -287,6 +305,8 @@ class LiveFeed:
         stages = ledger.stages_ms()
         own: dict[str, float] = {stage: stages[stage] for stage in ("rendered", "encoded", "sent") if stage in stages}
         own["total"] = (ledger.encoded - ledger.arrived) / 1e6
+        if ledger.sent - ledger.arrived > self.stream.budget_ns:
+            self.tally.count("late")
         self.tally.time(own)
         if self.stream.leader() is self:
             frame = analysed.frame

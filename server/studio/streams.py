@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SILENT_NS: Final = 500_000_000
-BUDGET_NS: Final = 100_000_000
+DEFAULT_BUDGET_MS: Final = 100
 """How long a frame may take from its arrival until it is sent."""
 IN_A_ROW: Final = 2
 """So many frames must be analysed one after the other before any of them is shown: at the start, after a cut, a change of
@@ -54,6 +54,7 @@ class Stream:
         self.timeline = Timeline()
         self.pipeline = Pipeline()
         self.panic = False
+        self.budget_ns = DEFAULT_BUDGET_MS * 1_000_000
         self.style: Style = "solid"
         self.zones = Zones()
         self.who = Who(name, self.pipeline)
@@ -107,6 +108,7 @@ class Stream:
                 logger.warning("%s: %s: the whole picture is a zone", self.name, error)
                 self.zones = Zones.parse(EVERYWHERE)
         self.who.set_policy(policy)
+        self.budget_ns = int(policy.get("budget_ms", self.budget_ns / 1e6) * 1e6)
         self.panic = bool(policy.get("panic", self.panic))
         for feed in self._feeds:
             feed.wake()
@@ -183,7 +185,12 @@ class Stream:
             self._intervals += 1
             self._frame_ticks += max(0.1, 1 / self._intervals) * (ticks - self._frame_ticks)
         self._last_rtp_time = frame.rtp_time
-        self._inference.offer(self, self.zones.burn(frame), frame.arrival_ns + BUDGET_NS)
+        self._inference.offer(self, self.zones.burn(frame), frame.arrival_ns + self.budget_ns - self._afterwards_ns(frame))
+
+    def _afterwards_ns(self, frame: Frame) -> int:
+        """How long a frame takes from being detected until it is sent, by the slowest of the feeds."""
+        pixels = frame.width * frame.height
+        return self.costs.wall_ns(TRACK, pixels) + max((feed.takes_ns(pixels) for feed in self._feeds), default=0)
 
     def _need_key(self) -> None:
         self._outbox.send(Kind.NEED_KEY, self.ident)
