@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import random
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -231,7 +230,6 @@ class Scripted(KnowingDetector):
     def __init__(self, clips: list[Clip], fault: Callable[[], None]) -> None:
         super().__init__(clips[0], fault)
         self._clips = clips
-        self.warm = threading.Event()
         self.warm.set()
 
     def _one(self, frame: Frame) -> Any:

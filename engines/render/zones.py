@@ -29,9 +29,6 @@ class Zones:
         self._masks: list[tuple[U8, U8]] = []
         """For each plane: 255 where it stays, and what is to be seen elsewhere."""
 
-    def __bool__(self) -> bool:
-        return bool(self.polygons)
-
     @classmethod
     def parse(cls, value: Any) -> Zones:
         """Raises ValueError as `engines.policy.parse_zones` does."""

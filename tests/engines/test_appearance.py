@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from engines.frame import Frame, Picture
-from engines.track.appearance import MOST_AGAINST, MOST_FOR, SIZE, describe, likeness, remember
+from engines.track.appearance import MEMORY_S, MOST_AGAINST, MOST_FOR, SIZE, describe, likeness, remember
 from engines.track.tracker import Tracker
 from tests.engines.made import found, noise_frame
 
@@ -81,13 +83,10 @@ def test_no_boxes_and_no_tracks_are_no_error() -> None:
     assert likeness(none, np.zeros((2, SIZE), np.float32)).shape == (0, 2)
 
 
-@pytest.mark.parametrize("since_s", [0.0, 0.1, 5.0])
-def test_memory_lies_between_what_was_and_what_is(since_s: float) -> None:
+@pytest.mark.parametrize(("since_s", "expected"), [(0.0, 50), (MEMORY_S, 90 - 40 / math.e), (5.0, 90)])
+def test_memory_goes_from_what_was_to_what_is(since_s: float, expected: float) -> None:
     was, seen = np.full((1, SIZE), 50, np.float32), np.full((1, SIZE), 90, np.float32)
-    mixed = remember(was, seen, np.array([since_s]))
-    assert (mixed >= 50).all()
-    assert (mixed <= 90).all()
-    np.testing.assert_allclose(mixed, 50 if since_s == 0 else mixed)
+    np.testing.assert_allclose(remember(was, seen, np.array([since_s])), expected, atol=0.01)
     unknown = np.full((1, SIZE), np.nan, np.float32)
     np.testing.assert_array_equal(remember(unknown, seen, np.array([since_s])), seen)
     np.testing.assert_array_equal(remember(was, unknown, np.array([since_s])), was)
