@@ -8,6 +8,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Collection
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -146,12 +147,6 @@ class Settings(BaseSettings):
             name, _, file = text.partition("=")
             if not re.fullmatch(NAME_PATTERN, name) or not file:
                 raise ValueError("zones are NAME=FILE, such as lobby=lobby-zones.json")
-            try:
-                parse_zones(json.loads(Path(file).read_text()))
-            except OSError as error:
-                raise ValueError(f"{file}: {error.strerror}") from None
-            except ValueError as error:
-                raise ValueError(f"{file}: {error}") from None
         return value
 
     @field_validator("udp_ports")
@@ -210,11 +205,24 @@ class Settings(BaseSettings):
         first, last = map(int, self.udp_ports.split("-"))
         return range(first, last + 1)
 
-    @property
+    @cached_property
     def policies(self) -> dict[str, dict[str, Any]]:
-        """What holds for streams of these names from their first frame on."""
-        files = (text.partition("=") for text in self.zones)
-        return {name: {"zones": json.loads(Path(file).read_text())} for name, _, file in files}
+        """What holds for streams of these names from their first frame on; the files of zones are read once.
+
+        Raises:
+            ValueError: a file that cannot be read, or holds no zones.
+        """
+        found = {}
+        for name, _, file in (text.partition("=") for text in self.zones):
+            try:
+                zones = json.loads(Path(file).read_text())
+                parse_zones(zones)
+            except OSError as error:
+                raise ValueError(f"{file}: {error.strerror}") from None
+            except ValueError as error:
+                raise ValueError(f"{file}: {error}") from None
+            found[name] = {"zones": zones}
+        return found
 
     @property
     def ice_servers(self) -> list[IceServer]:
@@ -250,11 +258,16 @@ def load_settings(**flags: Any) -> Settings:
         if variable.upper().startswith(PREFIX) and key not in Settings.model_fields:
             raise SettingsError(f"{variable}: no such setting; {_nearest(key, lambda key: PREFIX + key.upper())}")
     try:
-        return Settings(**given)
+        settings = Settings(**given)
     except ValidationError as error:
         raise SettingsError(_one_line(error, given)) from error
     except (ValueError, OSError) as error:  # a fancam.toml that is no TOML, or that may not be read
         raise SettingsError(f"{FILE}: {error}") from error
+    try:
+        settings.policies  # noqa: B018 (reads the files of zones)
+    except ValueError as error:
+        raise SettingsError(f"{_origin('zones', given)}: {error}") from error
+    return settings
 
 
 def _one_line(error: ValidationError, given: Collection[str]) -> str:
@@ -266,12 +279,15 @@ def _one_line(error: ValidationError, given: Collection[str]) -> str:
     key = str(first["loc"][0])
     if first["type"] == "extra_forbidden":
         return f"{FILE}: {key}: no such setting; {_nearest(key, str)}"
-    variables = {variable.upper(): variable for variable in os.environ}
+    return f"{_origin(key, given)}: {text}"
+
+
+def _origin(key: str, given: Collection[str]) -> str:
+    """Where a setting's value came from: its flag, its variable or the file."""
     if key in given:
-        return f"--{key.replace('_', '-')}: {text}"
-    if variable := variables.get(PREFIX + key.upper()):
-        return f"{variable}: {text}"
-    return f"{FILE}: {key}: {text}"
+        return f"--{key.replace('_', '-')}"
+    variables = {variable.upper(): variable for variable in os.environ}
+    return variables.get(PREFIX + key.upper()) or f"{FILE}: {key}"
 
 
 def _nearest(word: str, spell: Callable[[str], str]) -> str:
