@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-FLOAT = 1
+FLOAT, INT64 = 1, 7
 
 
 def field(number: int, value: bytes | str | int) -> bytes:
@@ -26,9 +26,10 @@ def varint(value: int) -> bytes:
 
 
 def tensor(name: str, values: np.ndarray) -> bytes:
-    """A TensorProto of float32."""
+    """A TensorProto of float32, or of int64 where the values are."""
+    kind, dtype = (INT64, "<i8") if values.dtype == np.int64 else (FLOAT, "<f4")
     dims = b"".join(field(1, side) for side in values.shape)
-    return dims + field(2, FLOAT) + field(8, name) + field(9, np.ascontiguousarray(values, "<f4").tobytes())
+    return dims + field(2, kind) + field(8, name) + field(9, values.astype(dtype).tobytes())
 
 
 def port(name: str, shape: Sequence[int]) -> bytes:

@@ -7,13 +7,12 @@ import os
 import re
 import shutil
 import tomllib
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from hashlib import file_digest
 from pathlib import Path
 from typing import Any, Final
 
-from engines.models.onnx_file import MAX_BYTES, BadModel
+from engines.models.onnx_file import BadModel
 
 NAME: Final = r"[a-z0-9][a-z0-9_-]{0,63}"
 CATALOGUE: Final = "catalogue.toml"
@@ -95,33 +94,33 @@ class Registry:
             raise BadModel(f"{path} is not the file that was added: delete it with {path.stem}.json, and add it again")
         return model
 
-    def add(self, name: str, source: Path, describe: Callable[[Path], Model]) -> Model:
-        """Copy the file aside, let `describe` look at the copy, then give it the name.
+    def check_free(self, name: str) -> None:
+        """Raises BadModel: the name is taken, or none."""
+        path = self.path(name).with_suffix(".json")
+        if path.exists():
+            raise BadModel(f"there is a model called {name!r}: choose another name, or delete {path.with_suffix('.*')}")
+
+    def add(self, model: Model, source: Path) -> None:
+        """Copy the file that `model` describes; it has its name when all of it is there.
 
         Raises:
-            BadModel: the name is taken or none, or what `describe` raises.
-            OSError: the folder cannot be written.
+            BadModel: the name is taken, or the file is another one by now.
+            OSError: it cannot be read, or the folder not be written.
         """
-        path = self.path(name)
-        if path.with_suffix(".json").exists():
-            raise BadModel(f"there is a model called {name!r}: choose another name, or delete {path.with_suffix('.*')}")
-        if not source.is_file():
-            raise BadModel(f"no model at {source}")
-        if source.stat().st_size > MAX_BYTES:
-            raise BadModel(f"{source}: more than {MAX_BYTES >> 20} MiB")
+        self.check_free(model.name)
+        path = self.path(model.name)
         self.folder.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f".{name}.part.onnx")
-        said = path.with_name(f".{name}.part.json")
+        aside, said = (path.with_name(f".{model.name}.part{suffix}") for suffix in (".onnx", ".json"))
         try:
             shutil.copyfile(source, aside)
-            model = describe(aside)
+            if sha256_of(aside) != model.sha256:
+                raise BadModel(f"{source} was changed while it was added")
             said.write_text(json.dumps(asdict(model), indent=1) + "\n", encoding="utf-8")
             aside.replace(path)
             said.replace(path.with_suffix(".json"))
         finally:
             aside.unlink(missing_ok=True)
             said.unlink(missing_ok=True)
-        return model
 
     def _read(self, path: Path) -> Model:
         try:

@@ -1,0 +1,68 @@
+"""A stranger's network is tried in a process of its own: what fails there is one line here."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engines.detect.trial import try_model
+from engines.models import default_face_model
+from engines.models.onnx_file import BadModel
+from tests.onnx_made import field, model, node, port, tensor
+
+
+def refused(data: bytes, folder: Path, limit_s: float = 60.0) -> str:
+    path = folder / "net.onnx"
+    path.write_bytes(data)
+    with pytest.raises(BadModel) as caught:
+        try_model(path, limit_s=limit_s)
+    said = str(caught.value)
+    assert "\n" not in said
+    assert str(path) in said
+    return said
+
+
+def test_what_a_good_network_is_found_to_be() -> None:
+    trial = try_model(default_face_model())
+    assert (trial.family, trial.classes) == ("fancam", ("face",))
+    assert trial.inputs[0].startswith("y uint8")
+    assert len(trial.outputs) == 3
+    assert trial.ms > 0
+
+
+def test_what_is_refused_before_it_runs(tmp_path: Path) -> None:
+    assert "not an ONNX file" in refused(b"PK\x03\x04", tmp_path)
+
+
+def test_outputs_that_nobody_can_read_are_named(tmp_path: Path) -> None:
+    net = model([node("Relu", ["x"], ["said"])], [port("x", (1, 3, 64, 64))], [port("said", (1, 3, 64, 64))])
+    assert "said float32 [1,3,64,64]" in refused(net, tmp_path)
+
+
+def test_a_network_that_no_runtime_can_load(tmp_path: Path) -> None:
+    refused(model([node("NoSuchOperator", ["x"], ["y"])], [port("x", (1, 3, 64, 64))], [port("y", (1,))]), tmp_path)
+
+
+def test_a_small_file_that_asks_for_much_memory(tmp_path: Path) -> None:
+    """As found in the wild: 8 GB and more at run time from a file of some hundred bytes."""
+    nodes = [
+        node("ReduceMax", ["x"], ["most"], field(1, "keepdims") + field(3, 0) + field(20, 2)),
+        node("Expand", ["most", "shape"], ["large"]),
+        node("Sin", ["large"], ["wave"]),
+        node("ReduceMax", ["wave"], ["y"], field(1, "keepdims") + field(3, 0) + field(20, 2)),
+    ]
+    shape = tensor("shape", np.array([200_000, 100_000], np.int64))
+    net = model(nodes, [port("x", (1, 3, 64, 64))], [port("y", ())], [shape])
+    assert len(net) < 500
+    refused(net, tmp_path)
+
+
+def test_one_that_does_not_end_is_ended(tmp_path: Path) -> None:
+    started = time.monotonic()
+    path = default_face_model()
+    with pytest.raises(BadModel, match="did not end within 0 s"):
+        try_model(path, limit_s=0.01)
+    assert time.monotonic() - started < 10
