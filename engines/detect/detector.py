@@ -47,9 +47,10 @@ def _filling(runtime: Runtime, look: Look | None) -> Callable[[Frame, Letterbox]
     return PictureInput(target, look).fill
 
 
-def _settled(found: Found, iou: float | None) -> Found:
-    """One box a thing, best first, without what a broken network calls no number."""
-    sound = np.flatnonzero(np.isfinite(found.boxes).all(axis=1))
+def _settled(found: Found, iou: float | None, classes: int) -> Found:
+    """One box a thing, best first, without a broken network's boxes that are no numbers, and classes that there are not."""
+    known = (found.classes >= 0) & (found.classes < classes)
+    sound = np.flatnonzero(known & np.isfinite(found.boxes).all(axis=1))
     if len(sound) < len(found.boxes):
         found = found.at(sound)
     if iou is None:
@@ -95,7 +96,7 @@ class Detector:
         ready = self._prepare(letterbox)
         ready.fill(frame, letterbox)
         found = self.family.decode(ready.runtime.run(), self.conf, (letterbox.net_h, letterbox.net_w))
-        found = _settled(found, self.family.iou)
+        found = _settled(found, self.family.iou, len(self.names))
         return Detections(
             letterbox.to_frame(found.boxes), found.scores, found.classes, letterbox.to_frame(found.landmarks),
             frame.rtp_time, frame.width, frame.height, complete=True,

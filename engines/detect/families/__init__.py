@@ -2,23 +2,48 @@
 
 from __future__ import annotations
 
-import ast
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
-from engines.detect.families import fancam_face
+from engines.detect.families import (
+    detr,
+    fancam_face,
+    retinaface,
+    scrfd,
+    ultralight,
+    yolov5,
+    yolov5_face,
+    yolov7,
+    yolov8,
+    yolov10,
+    yolox,
+    yunet,
+)
 from engines.detect.families.family import Family, Found, Look
-from engines.runtimes import RuntimeFailure
+from engines.detect.families.names import UnknownFamily, names_in
 from engines.runtimes.signature import Signature
 
-__all__ = ["FAMILIES", "Family", "Found", "Look", "UnknownFamily", "class_names", "family_of"]
+__all__ = ["FAMILIES", "Family", "Found", "Look", "UnknownFamily", "class_names", "family_names", "family_of"]
 
-FAMILIES: Final[dict[str, Family]] = {family.name: family for family in (fancam_face.FAMILY,)}
+FAMILIES: Final[tuple[Family, ...]] = (
+    fancam_face.FAMILY,
+    *yolov5.FAMILIES,
+    *yolov5_face.FAMILIES,
+    *yolov7.FAMILIES,
+    *yolov8.FAMILIES,
+    yolov10.FAMILY,
+    *yolox.FAMILIES,
+    retinaface.FAMILY,
+    *scrfd.FAMILIES,
+    yunet.FAMILY,
+    ultralight.FAMILY,
+    *detr.FAMILIES,
+)
 
 
-class UnknownFamily(RuntimeFailure):
-    """A network's outputs fit no family, several, or not the one that was named."""
+def family_names() -> tuple[str, ...]:
+    """All that `family_of` takes as `named`."""
+    return tuple(dict.fromkeys(name for family in FAMILIES for name in (family.name, *family.also)))
 
 
 def family_of(signature: Signature, named: str | None = None) -> Family:
@@ -29,19 +54,17 @@ def family_of(signature: Signature, named: str | None = None) -> Family:
     """
     came = f"the network gives {', '.join(map(str, signature.outputs))}"
     named = named or signature.metadata.get("family")
-    if named is not None:
-        family = FAMILIES.get(named)
-        if family is None:
-            raise UnknownFamily(f"no family {named!r}: one of {', '.join(FAMILIES)}")
-        if not family.recognise(signature):
-            raise UnknownFamily(f"{named} expects {family.expects}; {came}")
-        return family
-    fitting = [family for family in FAMILIES.values() if family.recognise(signature)]
+    meant = [family for family in FAMILIES if named in (None, family.name, *family.also)]
+    if not meant:
+        raise UnknownFamily(f"no family {named!r}: one of {', '.join(family_names())}")
+    fitting = [family for family in meant if family.recognise(signature)]
+    if not fitting and named:
+        raise UnknownFamily(f"{named} expects {' or '.join(family.expects for family in meant)}; {came}")
     if not fitting:
-        raise UnknownFamily(f"no family has such outputs: {came}; known are {', '.join(FAMILIES)}")
+        raise UnknownFamily(f"no family has such outputs: {came}; known are {', '.join(family_names())}")
     if len(fitting) > 1:
         names = " or ".join(family.name for family in fitting)
-        raise UnknownFamily(f"say --family {names}: {came}, which fits each of them")
+        raise UnknownFamily(f"the family is not certain, say --family {names}: {came}")
     return fitting[0]
 
 
@@ -51,26 +74,12 @@ def class_names(signature: Signature, family: Family, given: Sequence[str] = ())
     Raises:
         UnknownFamily: more or fewer names than the network has classes.
     """
-    count = family.classes(signature)
-    names = tuple(given) or names_in(signature.metadata) or family.names
+    count = family.classes(signature) or len(given)
+    if not count:
+        raise UnknownFamily(
+            f"neither the file nor the outputs of {family.name} say how many classes there are: name them"
+        )
+    names = tuple(given) or names_in(signature.metadata) or family.names[:count]
     if names and len(names) != count:
         raise UnknownFamily(f"{len(names)} names for {count} classes: {', '.join(names[:5])}{', …' * (len(names) > 5)}")
     return names or tuple(f"class {number}" for number in range(count))
-
-
-def names_in(metadata: Mapping[str, str]) -> tuple[str, ...]:
-    """The file's own `names`: a mapping from number to name or a list, as JSON or as Python prints it; empty when there is none.
-
-    Raises:
-        UnknownFamily: they are there, but cannot be read.
-    """
-    text = metadata.get("names", "")
-    if not text:
-        return ()
-    try:
-        names = json.loads(text) if '"' in text else ast.literal_eval(text)
-        if isinstance(names, dict):
-            names = [names[key] for key in sorted(names, key=int)]
-        return tuple(str(name) for name in names)
-    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
-        raise UnknownFamily(f"the file's `names` cannot be read: {text[:80]!r}") from error
