@@ -77,6 +77,9 @@ class Settings(BaseSettings):
     allow_private: bool = _key(False, "Inputs", "Inputs that are added over HTTP may name private addresses too.")
 
     model: Path | None = _key(None, "Streams", "A face model (ONNX) instead of the built-in one.")
+    model_folder: Path | None = _key(
+        None, "Streams", "Where the models lie that have names. [~/.local/share/fancam/models]"
+    )
     keep_audio: bool = _key(False, "Streams", "Keep the sound in the redacted feed; a voice identifies.")
     zones: Words = _key(
         (),
@@ -113,7 +116,7 @@ class Settings(BaseSettings):
     def _split_words(cls, value: Any) -> Any:
         return value.split() if isinstance(value, str) else value
 
-    @field_validator("tls_cert", "tls_key", "tokens_file", "model", "udp_ports", "advertise", mode="before")
+    @field_validator("tls_cert", "tls_key", "tokens_file", "model", "model_folder", "udp_ports", "advertise", mode="before")
     @classmethod
     def _empty_is_none(cls, value: Any) -> Any:
         return None if value == "" else value

@@ -39,6 +39,7 @@ def command(
     loop: Annotated[bool | None, _flag("loop")] = None,
     allow_private: Annotated[bool | None, _flag("allow_private")] = None,
     model: Annotated[Path | None, _flag("model", "FILE")] = None,
+    model_folder: Annotated[Path | None, _flag("model_folder", "DIR")] = None,
     keep_audio: Annotated[bool | None, _flag("keep_audio")] = None,
     zones: Annotated[list[str] | None, _flag("zones", "NAME=FILE")] = None,
     max_streams: Annotated[int | None, _flag("max_streams", "N")] = None,

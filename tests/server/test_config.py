@@ -28,6 +28,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "loop": st.booleans(),
     "allow_private": st.booleans(),
     "model": st.none() | PATHS,
+    "model_folder": st.none() | PATHS,
     "keep_audio": st.booleans(),
     "max_streams": st.integers(1, 64),
     "max_viewers": st.integers(1, 1024),
