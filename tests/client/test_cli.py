@@ -19,7 +19,8 @@ def fancam(*words: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_verbs_are_these() -> None:
     assert sorted(VERBS) == sorted(
-        ["serve", "demo", "publish", "watch", "process", "detect", "scene", "doctor", "train", "export", "bench"]
+        ["serve", "demo", "publish", "watch", "process", "detect", "scene", "doctor", "train", "export", "bench",
+         "models"]
     )
 
 
