@@ -67,6 +67,14 @@ def server(chromium_path: str) -> Iterator[Server]:
         yield running
 
 
+def wait_for_streams(server: Server, *names: str) -> None:
+    """The page shows the first stream there is: it must not be one that another test has just left."""
+    end_s = time.monotonic() + 30
+    while (found := [one["name"] for one in server.get("/streams")["streams"]]) != list(names):
+        assert time.monotonic() < end_s, f"these streams should be there: {names}; there are {found}"
+        time.sleep(0.05)
+
+
 class Watched:
     """The page, opened on a server, and what it complained of."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,7 +12,7 @@ import pytest
 
 from benchmarks.browser import Server, publishing
 from engines.scene.marker import read_marker
-from tests.browser.conftest import FIND_JS, SceneFiles, Watched
+from tests.browser.conftest import FIND_JS, SceneFiles, Watched, wait_for_streams
 
 pytestmark = pytest.mark.browser
 
@@ -40,14 +39,6 @@ def demo(server: Server, scene: SceneFiles) -> Iterator[None]:
     with publishing(scene.video, f"{server.url}/whip/demo"):
         wait_for_streams(server, "demo")
         yield
-
-
-def wait_for_streams(server: Server, *names: str) -> None:
-    """The page shows the first stream there is: it must not be one that another test has just left."""
-    end_s = time.monotonic() + 30
-    while (found := [one["name"] for one in server.get("/streams")["streams"]]) != list(names):
-        assert time.monotonic() < end_s, f"these streams should be there: {names}; there are {found}"
-        time.sleep(0.05)
 
 
 def kinds(watched: Watched) -> Any:

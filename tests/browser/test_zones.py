@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.browser import Server, publishing
-from tests.browser.conftest import SceneFiles, Watched
-from tests.browser.test_page import wait_for_streams
+from tests.browser.conftest import SceneFiles, Watched, wait_for_streams
 
 CANVAS = "figure[data-feed=redacted] canvas.zones"
 

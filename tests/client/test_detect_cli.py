@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from client.cli.main import main
 from engines.scene.scene import random_scene
+from tests.client.command import run
 
 
 @pytest.fixture(scope="module")
@@ -23,15 +23,6 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cv2.imwrite(str(folder / "deeper/b.jpg"), drawn[:479, :639])
     (folder / "notes.txt").write_text("no picture")
     return folder
-
-
-def run(*words: object) -> int:
-    """The command's exit code."""
-    try:
-        main([str(word) for word in words])
-    except SystemExit as left:
-        return int(left.code or 0)
-    return 0
 
 
 def test_a_folder_gives_a_line_a_picture_with_faces_where_they_are(

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 import pytest
 
 from benchmarks.wire import free_udp_ports
-from client.cli.main import main
+from tests.client.command import run
 
 
 @pytest.fixture
@@ -20,15 +20,6 @@ def taken() -> Iterator[int]:
         sock.bind(("127.0.0.1", 0))
         sock.listen()
         yield sock.getsockname()[1]
-
-
-def run(*words: object) -> int:
-    """The command's exit code."""
-    try:
-        main([str(word) for word in words])
-    except SystemExit as left:
-        return int(left.code or 0)
-    return 0
 
 
 def test_here_everything_that_is_needed_is_there(taken: int, capsys: pytest.CaptureFixture[str]) -> None:

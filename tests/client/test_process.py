@@ -11,12 +11,12 @@ import av
 import numpy as np
 import pytest
 
-from client.cli.main import main
 from engines.codecs.files import VideoFile
 from engines.detect.detector import open_detector
 from engines.frame import Detections, Frame
 from engines.offline import COLUMNS, Options, process
 from engines.scene.write import write_scene
+from tests.client.command import run
 from tests.engines.videos import TURN_90, boxes_of, turn, write_video
 
 FPS, FRAMES = 15, 60
@@ -40,15 +40,6 @@ def done(scene: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("out")
     run("process", scene, "--out", out)
     return out
-
-
-def run(*words: object) -> int:
-    """The command's exit code."""
-    try:
-        main([str(word) for word in words])
-    except SystemExit as left:
-        return int(left.code or 0)
-    return 0
 
 
 def decoded(path: Path) -> list[Frame]:

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from client.cli.main import main
 from engines.pipeline import Pipeline
 from engines.report import Report
 from engines.scene.write import write_scene
+from tests.client.command import run
 from tests.engines.made import found, frame
 
 FRAMES, FPS = 45, 15
@@ -24,10 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Holds `scene.mp4`, what `fancam process` made of it in `out`, and the report in `report`."""
     folder = tmp_path_factory.mktemp("report")
     write_scene(folder / "scene.mp4", None, seconds=FRAMES / FPS, fps=FPS)
-    words = ["process", folder / "scene.mp4", "--out", folder / "out", "--report", folder / "report"]
-    with pytest.raises(SystemExit) as left:
-        main([str(word) for word in words])
-    assert not left.value.code
+    assert run("process", folder / "scene.mp4", "--out", folder / "out", "--report", folder / "report") == 0
     return folder
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -40,6 +42,18 @@ def server() -> Iterator[Server]:
     """`fancam serve` that asks for a token; each test has a stream of its own."""
     with serving("--token", TOKEN) as running:
         yield running
+
+
+@contextmanager
+def running(*words: str, cwd: Path | None = None) -> Iterator[None]:
+    """While inside, a client runs, and has to go on running."""
+    process = subprocess.Popen(words, cwd=cwd)
+    try:
+        yield
+        assert process.poll() is None, "the client ended"
+    finally:
+        process.kill()
+        process.wait()
 
 
 @contextmanager

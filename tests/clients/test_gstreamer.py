@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import functools
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from benchmarks.browser import Server
-from tests.clients.conftest import TOKEN, need, published
+from tests.clients.conftest import TOKEN, need, published, running
 from tests.clients.watching import Scene, assert_redacted, lumas, seen
 from tests.server.door.running import wait_until
 
@@ -36,19 +34,8 @@ def gstreamer() -> None:
     )
 
 
-@contextmanager
-def running(*words: str) -> Iterator[None]:
-    process = subprocess.Popen([SYSTEM_PYTHON, str(SCRIPT), *words])
-    try:
-        yield
-        assert process.poll() is None, "GStreamer ended"
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
 def test_its_h264_comes_out_redacted(server: Server, scene: Scene) -> None:
-    with running("publish", str(scene.again), f"{server.url}/whip/webrtcbin", TOKEN):
+    with running(SYSTEM_PYTHON, str(SCRIPT), "publish", str(scene.again), f"{server.url}/whip/webrtcbin", TOKEN):
         planes = seen(f"{server.url}/whep/webrtcbin/redacted", TOKEN, 60)
     assert_redacted(planes, scene, 60)
 
@@ -56,6 +43,6 @@ def test_its_h264_comes_out_redacted(server: Server, scene: Scene) -> None:
 def test_it_watches_a_redacted_feed(server: Server, scene: Scene, tmp_path: Path) -> None:
     out = tmp_path / "out.y4m"
     with published(server, scene, "for-webrtcbin"):
-        with running("watch", f"{server.url}/whep/for-webrtcbin/redacted", TOKEN, str(out)):
+        with running(SYSTEM_PYTHON, str(SCRIPT), "watch", f"{server.url}/whep/for-webrtcbin/redacted", TOKEN, str(out)):
             wait_until(lambda: out.exists() and out.stat().st_size > 90 * 640 * 480 * 1.5, "90 decoded frames")
     assert_redacted(lumas(out), scene, 60)

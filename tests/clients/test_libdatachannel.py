@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import av
 import pytest
 
 from benchmarks.browser import Server
-from tests.clients.conftest import TOKEN, need
+from tests.clients.conftest import TOKEN, need, running
 from tests.clients.watching import Scene, assert_redacted, seen
 
 NODE = Path(__file__).with_name("node")
@@ -33,20 +30,9 @@ def write_units(video: Path, out: Path) -> None:
                 file.write(unit.size.to_bytes(4, "big") + bytes(unit))
 
 
-@contextmanager
-def running(*words: str) -> Iterator[None]:
-    process = subprocess.Popen(["node", "libdatachannel.js", *words], cwd=NODE)
-    try:
-        yield
-        assert process.poll() is None, "the client ended"
-    finally:
-        process.kill()
-        process.wait()
-
-
 def test_its_h264_comes_out_redacted(server: Server, scene: Scene, tmp_path: Path) -> None:
     units = tmp_path / "scene.units"
     write_units(scene.video, units)
-    with running(str(units), f"{server.url}/whip/libdatachannel", TOKEN):
+    with running("node", "libdatachannel.js", str(units), f"{server.url}/whip/libdatachannel", TOKEN, cwd=NODE):
         planes = seen(f"{server.url}/whep/libdatachannel/redacted", TOKEN, 60)
     assert_redacted(planes, scene, 60)

@@ -152,7 +152,9 @@ def test_only_this_machine_reaches_loopback(host: str, loopback: bool) -> None:
 def test_zones_hold_for_a_name_from_the_first_frame_on(tmp_path: Path) -> None:
     file = tmp_path / "lobby.json"
     file.write_text("[[[0, 0], [1, 0], [1, 1]]]")
-    assert load_settings(zones=(f"lobby={file}",)).policies == {"lobby": {"zones": [[[0, 0], [1, 0], [1, 1]]]}}
+    settings = load_settings(zones=(f"lobby={file}",))
+    file.write_text("[]")  # too late: what was read at the start holds
+    assert settings.policies == {"lobby": {"zones": [[[0, 0], [1, 0], [1, 1]]]}}
 
 
 @pytest.mark.parametrize("text", ["[[[0, 0], [1, 0]]]", "{", None])
