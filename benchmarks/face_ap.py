@@ -84,7 +84,7 @@ def prediction(truth: dict[str, Any], found: Detections) -> dict[str, Any]:
     low, high = np.zeros(4), np.array([found.width, found.height] * 2)
     boxes = np.clip(found.boxes, low, high).tolist()
     faces = [
-        {"xyxy_px": box, "score": float(score), "landmarks_px": points}
+        {"xyxy_px": box, "score": float(score), "landmarks_px": points if np.isfinite(points).all() else None}
         for box, score, points in zip(boxes, found.scores, found.landmarks.tolist(), strict=True)
         if box[2] > box[0] and box[3] > box[1]
     ]
