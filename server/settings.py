@@ -23,6 +23,7 @@ from pydantic_settings import (
 
 from engines.policy import parse_zones
 from server.ice import IceServer
+from server.redaction import read_redaction
 
 FILE: Final = "fancam.toml"
 PREFIX: Final = "FANCAM_"
@@ -86,6 +87,16 @@ class Settings(BaseSettings):
         "Streams",
         "Black out the polygons of this JSON file, [[[x, y], ...], ...] from 0 to 1, in all feeds of NAME.",
     )
+    redaction: Words = _key(
+        (), "Streams", "Redact NAME as this JSON file says, which holds what PATCH /streams/NAME/redaction takes."
+    )
+    budget_ms: int = _key(
+        100,
+        "Streams",
+        "Milliseconds from a frame's arrival until it is sent; a frame that cannot make it is dropped and counted.",
+        ge=20,
+        le=10_000,
+    )
     max_streams: int = _key(8, "Streams", "Publishers at a time.", ge=1, le=64)
     max_viewers: int = _key(64, "Streams", "Viewers at a time.", ge=1, le=1024)
     max_feeds: int = _key(8, "Streams", "Feeds encoded at a time; one feed in two codecs counts twice.", ge=1, le=64)
@@ -111,7 +122,7 @@ class Settings(BaseSettings):
     def _split_hosts(cls, value: Any) -> Any:
         return value.replace(",", " ").split() if isinstance(value, str) else value
 
-    @field_validator("token", "input", "ice_server", "zones", mode="before")
+    @field_validator("token", "input", "ice_server", "zones", "redaction", mode="before")
     @classmethod
     def _split_words(cls, value: Any) -> Any:
         return value.split() if isinstance(value, str) else value
@@ -145,13 +156,13 @@ class Settings(BaseSettings):
             names.add(name)
         return value
 
-    @field_validator("zones")
+    @field_validator("zones", "redaction")
     @classmethod
-    def _are_zones(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _are_files(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for text in value:
             name, _, file = text.partition("=")
             if not re.fullmatch(NAME_PATTERN, name) or not file:
-                raise ValueError("zones are NAME=FILE, such as lobby=lobby-zones.json")
+                raise ValueError("what is wanted is NAME=FILE, such as lobby=lobby.json")
         return value
 
     @field_validator("udp_ports")
@@ -212,21 +223,20 @@ class Settings(BaseSettings):
 
     @cached_property
     def policies(self) -> dict[str, dict[str, Any]]:
-        """What holds for streams of these names from their first frame on; the files of zones are read once.
+        """What holds for streams of these names from their first frame on; the files are read once.
 
         Raises:
-            ValueError: a file that cannot be read, or holds no zones.
+            BadFile: a file that cannot be read, or holds something else.
         """
-        found = {}
-        for name, _, file in (text.partition("=") for text in self.zones):
-            try:
-                zones = json.loads(Path(file).read_text())
-                parse_zones(zones)
-            except OSError as error:
-                raise ValueError(f"{file}: {error.strerror}") from None
-            except ValueError as error:
-                raise ValueError(f"{file}: {error}") from None
-            found[name] = {"zones": zones}
+        found: dict[str, dict[str, Any]] = {}
+        for key, read in (("zones", _read_zones), ("redaction", read_redaction)):
+            for name, _, file in (text.partition("=") for text in getattr(self, key)):
+                try:
+                    found.setdefault(name, {}).update(read(Path(file).read_text()))
+                except OSError as error:
+                    raise BadFile(key, f"{file}: {error.strerror}") from None
+                except ValueError as error:
+                    raise BadFile(key, f"{file}: {error}") from None
         return found
 
     @property
@@ -243,6 +253,20 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+class BadFile(ValueError):
+    """What is wrong with a file that the setting `key` names."""
+
+    def __init__(self, key: str, text: str) -> None:
+        super().__init__(text)
+        self.key = key
+
+
+def _read_zones(text: str) -> dict[str, Any]:
+    zones = json.loads(text)
+    parse_zones(zones)
+    return {"zones": zones}
 
 
 def group_of(key: str) -> str:
@@ -269,9 +293,9 @@ def load_settings(**flags: Any) -> Settings:
     except (ValueError, OSError) as error:  # a fancam.toml that is no TOML, or that may not be read
         raise SettingsError(f"{FILE}: {error}") from error
     try:
-        settings.policies  # noqa: B018 (reads the files of zones)
-    except ValueError as error:
-        raise SettingsError(f"{_origin('zones', given)}: {error}") from error
+        settings.policies  # noqa: B018 (reads the files)
+    except BadFile as error:
+        raise SettingsError(f"{_origin(error.key, given)}: {error}") from error
     return settings
 
 

@@ -42,6 +42,8 @@ def command(
     model_folder: Annotated[Path | None, _flag("model_folder", "DIR")] = None,
     keep_audio: Annotated[bool | None, _flag("keep_audio")] = None,
     zones: Annotated[list[str] | None, _flag("zones", "NAME=FILE")] = None,
+    redaction: Annotated[list[str] | None, _flag("redaction", "NAME=FILE")] = None,
+    budget_ms: Annotated[int | None, _flag("budget_ms", "MS")] = None,
     max_streams: Annotated[int | None, _flag("max_streams", "N")] = None,
     max_viewers: Annotated[int | None, _flag("max_viewers", "N")] = None,
     max_feeds: Annotated[int | None, _flag("max_feeds", "N")] = None,

@@ -96,6 +96,11 @@ class Caller:
     key: str
     rights: frozenset[Right]
 
+    @property
+    def may_know_names(self) -> bool:
+        """Of members: only who decides about them needs to know what they are called."""
+        return Right.ADMIN in self.rights
+
 
 class Access:
     """Which tokens there are; without any, every caller (on loopback only) may do everything."""

@@ -39,7 +39,7 @@ class Door:
         self.network = Network(settings.udp_port_range, settings.advertise)
         self.metrics = Metrics()
         self.sessions = Sessions(settings.max_streams, settings.max_viewers)
-        self.events = Events(lambda: self.hub.describe())
+        self.events = Events(lambda names: self.hub.describe(names=names))
         self.supervisor = Supervisor(
             {"model": str(settings.model.resolve())} if settings.model else {},
             self.metrics,
@@ -54,6 +54,7 @@ class Door:
             max_feeds=settings.max_feeds,
             keep_audio=settings.keep_audio,
             policies=settings.policies,
+            budget_ms=settings.budget_ms,
             changed=self.events.changed,
             evict=self._evict,
         )

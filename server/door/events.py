@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -29,11 +28,12 @@ def encode(event: str, data: Any) -> bytes:
 
 
 class Events:
-    """Tells all listeners what `describe` returns, soon after `changed` was called and at most ten times a second."""
+    """Tells all listeners what `describe(names)` returns, with members' names for those who may know them, soon after
+    `changed` was called and at most ten times a second."""
 
-    def __init__(self, describe: Callable[[], dict[str, Any]]) -> None:
+    def __init__(self, describe: Callable[[bool], dict[str, Any]]) -> None:
         self._describe = describe
-        self._listeners: dict[EventStream, str] = {}
+        self._listeners: dict[EventStream, Caller] = {}
         self._is_due = asyncio.Event()
         self._told = b""
 
@@ -58,10 +58,10 @@ class Events:
                 self._send(encode("heartbeat", {}))
                 continue
             self._is_due.clear()
-            text = encode("streams", self._describe())
-            if text != self._told:
-                self._told = text
-                self._send(text)
+            named = encode("streams", self._describe(True))
+            if named != self._told:
+                self._told = named
+                self._send(named, encode("streams", self._describe(False)))
             await asyncio.sleep(MIN_INTERVAL_S)
 
     def listen(self, caller: Caller) -> EventStream:
@@ -72,18 +72,19 @@ class Events:
         """
         if len(self._listeners) >= MAX_LISTENERS:
             raise HTTPException(503, f"{MAX_LISTENERS} listeners already", {"Retry-After": "5"})
-        if Counter(self._listeners.values())[caller.key] >= MAX_LISTENERS_A_CALLER:
+        if sum(other.key == caller.key for other in self._listeners.values()) >= MAX_LISTENERS_A_CALLER:
             raise HTTPException(
                 429, f"{MAX_LISTENERS_A_CALLER} listeners already for this caller", {"Retry-After": "5"}
             )
         listener = EventStream(lambda listener: self._listeners.pop(listener, None))
-        self._listeners[listener] = caller.key
-        listener.tell(encode("streams", self._describe()))
+        self._listeners[listener] = caller
+        listener.tell(encode("streams", self._describe(caller.may_know_names)))
         return listener
 
-    def _send(self, text: bytes) -> None:
-        for listener in list(self._listeners):
-            listener.tell(text)
+    def _send(self, text: bytes, nameless: bytes | None = None) -> None:
+        """Tell all; those who may not know members' names `nameless` in its place."""
+        for listener, caller in list(self._listeners.items()):
+            listener.tell(text if nameless is None or caller.may_know_names else nameless)
 
 
 class EventStream(Response):

@@ -19,6 +19,7 @@ from server.door.peers import AccessUnit, AudioBroadcast, Broadcast
 from server.door.streams import Incoming, Refused, Source, Stream, Watcher
 from server.link import Flag, Kind, Message, Slate
 from server.metrics import Metrics, kind_of_feed
+from server.redaction import check_names
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +42,8 @@ class Hub:
         max_feeds: int,
         keep_audio: bool,
         policies: Mapping[str, dict[str, Any]],
+        members: Sequence[str] = (),
+        budget_ms: int = 100,
         changed: Callable[[], None],
         evict: Callable[[Watcher, str], None],
         clock_ns: Callable[[], int] = time.monotonic_ns,
@@ -55,7 +58,9 @@ class Hub:
         self._by_ident: dict[int, Stream] = {}
         self._feed_by_ident: dict[int, tuple[Stream, Feed]] = {}
         self._slates: dict[tuple[str, int], bytes] = {}
-        self._policies = dict(policies)
+        self._policies, self._members = dict(policies), tuple(members)
+        self._budget_ms = budget_ms
+        self._budgets_ms: dict[str, int] = {}
         self._rates_ns = 0
 
     # Publishers
@@ -80,6 +85,7 @@ class Hub:
         stream = self.streams.get(name)
         if stream is None:
             stream = self.streams[name] = Stream(name, 0, dict(self._policies.get(name, {})))
+            stream.budget_ms = self._budgets_ms.get(name, self._budget_ms)
         replaced = stream.source.peer if stream.source is not None else None
         if stream.source is not None:
             self._drop_source(stream)
@@ -197,18 +203,22 @@ class Hub:
 
     # Policy
 
-    def set_policy(self, name: str, change: dict[str, Any]) -> dict[str, Any]:
-        """Change a stream's redaction at once; it holds for later publishers of the name too.
+    def set_policy(self, name: str, change: dict[str, Any], by: str) -> dict[str, Any]:
+        """Change a stream's redaction at once; it holds for later publishers of the name too. `by` is logged.
 
         Raises:
-            Refused: 404 no such stream.
+            Refused: 404 no such stream; 422 it names somebody whom the model does not know.
         """
         stream = self.streams.get(name)
         if stream is None:
             raise Refused(404, f"no stream {name}")
+        try:
+            check_names(change, self._members)
+        except ValueError as error:
+            raise Refused(422, str(error)) from None
         stream.policy.update(change)
         told = ", ".join(f"{key} {value}" for key, value in change.items())
-        logger.info("%s: redaction is told %s", name, told, extra={"stream": name})
+        logger.info("%s: redaction is told %s, by %s", name, told, by, extra={"stream": name})
         self._policies[name] = dict(stream.policy)
         if stream.zones:
             for key in [key for key, feed in stream.feeds.items() if feed.name == "raw"]:
@@ -225,6 +235,20 @@ class Hub:
         self._show_slates(stream, now_ns)
         self._changed()
         return dict(stream.policy)
+
+    def set_budget(self, name: str, budget_ms: int) -> None:
+        """Give the stream's frames so long from arrival until sent; it holds for later publishers of the name too.
+
+        Raises:
+            Refused: 404 no such stream.
+        """
+        stream = self.streams.get(name)
+        if stream is None:
+            raise Refused(404, f"no stream {name}")
+        stream.budget_ms = self._budgets_ms[name] = budget_ms
+        if stream.source is not None:
+            self._orders.change_policy(stream, {"budget_ms": budget_ms})
+        self._changed()
 
     # The studio
 
@@ -291,10 +315,12 @@ class Hub:
                     self._end_feed(stream, key, "the stream has ended")
                 self._forget(stream)
 
-    def describe(self) -> dict[str, Any]:
-        """The body of GET /streams."""
-        now_ns = self._clock_ns()
-        return {"streams": [stream.describe(now_ns, self._studio.active) for _, stream in sorted(self.streams.items())]}
+    def describe(self, *, names: bool = False) -> dict[str, Any]:
+        """The body of GET /streams, with or without members' `names`."""
+        now_ns, active = self._clock_ns(), self._studio.active
+        told = {"members": self._members} if names and self._members else {}
+        streams = [stream.describe(now_ns, active, names=names) for _, stream in sorted(self.streams.items())]
+        return {**told, "streams": streams}
 
     def count_streams(self) -> Counter[str]:
         """Streams by state."""

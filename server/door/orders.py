@@ -44,7 +44,7 @@ class Orders:
 
     def open_stream(self, stream: Stream) -> None:
         """The stream with all its feeds; its units follow from the next key frame on."""
-        wish = {"name": stream.name, "codec": stream.codec, "policy": stream.policy}
+        wish = {"name": stream.name, "codec": stream.codec, "policy": {**stream.policy, "budget_ms": stream.budget_ms}}
         self._port.send(Kind.STREAM_OPEN, stream.ident, json_body(wish))
         for feed in stream.feeds.values():
             self.open_feed(stream, feed)

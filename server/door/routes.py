@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from html import escape
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from engines.policy import parse_zones
 from server.door.access import ANY_VIEW, Caller, Right, require
 from server.door.limits import MAX_JSON_BYTES, StreamName, read_body
 from server.door.problems import BODY, may_be
+from server.redaction import Redaction, first_of
 
 WEB: Final = Path(__file__).resolve().parents[2] / "client" / "web"
+
+M = TypeVar("M", bound=BaseModel)
 
 router = APIRouter()
 viewer_or_admin = require(*ANY_VIEW, Right.ADMIN)
@@ -24,30 +26,28 @@ METRICS: Final = {200: {"description": "Prometheus's text format.", "content": {
 READY: Final = {503: {"description": "Not yet, or not at present.", "content": {"application/json": {}}}, **may_be()}
 
 
-class Redaction(BaseModel):
-    """A change of a stream's redaction; what is left out stays as it is. There is no way to turn it off."""
+class Budget(BaseModel):
+    """How long a stream's frames may take."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    panic: bool | None = None
-    """Cover the whole picture of every feed, at once."""
-    style: Literal["solid", "mosaic", "blur"] | None = None
-    """How a face is covered; every style destroys it."""
-    zones: list[list[tuple[float, float]]] | None = None
-    """Polygons, x and y from 0 to 1, that are blacked out in every feed, in place of those before; with any, there is no
-    raw feed."""
-
-    @field_validator("zones")
-    @classmethod
-    def _are_zones(cls, value: Any) -> Any:
-        parse_zones(value or [])
-        return value
+    budget_ms: int = Field(ge=20, le=10_000)
+    """Milliseconds from a frame's arrival until it is sent."""
 
 
-@router.get("/streams", tags=["Streams"], responses=may_be(), dependencies=[Depends(viewer_or_admin)])
-async def streams(request: Request) -> dict[str, Any]:
-    """The streams, their feeds and the people in them."""
-    described: dict[str, Any] = request.app.state.door.hub.describe()
+async def read_json(request: Request, kind: type[M]) -> M:
+    """A request's body as this kind of change; HTTPException as `read_body`, 422 with the first thing that is wrong."""
+    body = await read_body(request, "application/json", MAX_JSON_BYTES)
+    try:
+        return kind.model_validate_json(body)
+    except ValidationError as error:
+        raise HTTPException(422, first_of(error)) from None
+
+
+@router.get("/streams", tags=["Streams"], responses=may_be())
+async def streams(request: Request, caller: Annotated[Caller, Depends(viewer_or_admin)]) -> dict[str, Any]:
+    """The streams, their feeds and the people in them; members' names for `admin` alone."""
+    described: dict[str, Any] = request.app.state.door.hub.describe(names=caller.may_know_names)
     return described
 
 
@@ -75,23 +75,36 @@ async def latency(stream: StreamName, request: Request) -> dict[str, Any]:
 
 
 @router.patch(
-    "/streams/{stream}/redaction",
+    "/streams/{stream}/latency",
     tags=["Streams"],
     responses=may_be(*BODY, 404),
     dependencies=[Depends(require(Right.ADMIN))],
     openapi_extra={
+        "requestBody": {"required": True, "content": {"application/json": {"schema": Budget.model_json_schema()}}}
+    },
+)
+async def budget(stream: StreamName, request: Request) -> dict[str, Any]:
+    """Give the stream's frames another budget, from the next one on."""
+    change = await read_json(request, Budget)
+    request.app.state.door.hub.set_budget(stream, change.budget_ms)
+    return change.model_dump()
+
+
+@router.patch(
+    "/streams/{stream}/redaction",
+    tags=["Streams"],
+    responses=may_be(*BODY, 404),
+    openapi_extra={
         "requestBody": {"required": True, "content": {"application/json": {"schema": Redaction.model_json_schema()}}}
     },
 )
-async def redaction(stream: StreamName, request: Request) -> dict[str, Any]:
-    """Panic, another style or other privacy zones, from the next frame on."""
-    body = await read_body(request, "application/json", MAX_JSON_BYTES)
-    try:
-        change = Redaction.model_validate_json(body)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise HTTPException(422, f"{'.'.join(map(str, first['loc'])) or 'the body'}: {first['msg']}") from None
-    policy: dict[str, Any] = request.app.state.door.hub.set_policy(stream, change.model_dump(exclude_none=True))
+async def redaction(
+    stream: StreamName, request: Request, caller: Annotated[Caller, Depends(require(Right.ADMIN))]
+) -> dict[str, Any]:
+    """Panic, who is covered and how, or other privacy zones, from the next frame on; logged with who asked for it."""
+    change = await read_json(request, Redaction)
+    hub = request.app.state.door.hub
+    policy: dict[str, Any] = hub.set_policy(stream, change.model_dump(exclude_none=True), caller.key)
     return policy
 
 

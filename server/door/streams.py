@@ -67,6 +67,8 @@ class Stream:
     name: str
     ident: int
     policy: dict[str, Any]
+    budget_ms: int = 100
+    """From a frame's arrival until it is sent."""
     audio: AudioBroadcast = field(default_factory=AudioBroadcast)
     audio_clock: FeedClock = field(default_factory=lambda: FeedClock(AUDIO_CLOCK_HZ))
     source: Source | None = None
@@ -93,6 +95,11 @@ class Stream:
         """What is burnt into all its feeds; a stream with zones has no raw feed."""
         return list(self.policy.get("zones", ()))
 
+    def covers(self, names: bool) -> Any:
+        """Who is covered, as the policy says it; without `names`, only whether it is everyone."""
+        cover = self.policy.get("cover", "everyone")
+        return cover if names or cover == "everyone" else "not everyone"
+
     def state(self, now_ns: int, studio_active: bool) -> str:
         if self.source is None or self.source.silent_ns(now_ns) > STALLED_NS:
             return "stalled"
@@ -110,8 +117,8 @@ class Stream:
         if len(self.recent) > REMEMBERED_UNITS:
             self.recent.popitem(last=False)
 
-    def describe(self, now_ns: int, studio_active: bool) -> dict[str, Any]:
-        """One entry of GET /streams."""
+    def describe(self, now_ns: int, studio_active: bool, *, names: bool) -> dict[str, Any]:
+        """One entry of GET /streams, with or without members' `names`."""
         feeds = []
         standing = [name for name in STANDING_FEEDS if name != "raw" or not self.zones]
         watched = [feed.name for feed in self.feeds.values()]
@@ -127,7 +134,10 @@ class Stream:
             "height": height,
             "codec": self.codec,
             "panic": self.panic,
+            "budget_ms": self.budget_ms,
             "zones": self.zones,
+            "cover": self.covers(names),
+            "fancams": self.policy.get("fancams", "show all"),
             "input": self.source.describe_input() if self.source and self.source.describe_input else None,
             "feeds": feeds,
             "tracks": [{"label": f"person {track['id']}", **track} for track in self.tracks],

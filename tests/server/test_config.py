@@ -30,6 +30,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "model": st.none() | PATHS,
     "model_folder": st.none() | PATHS,
     "keep_audio": st.booleans(),
+    "budget_ms": st.integers(20, 10_000),
     "max_streams": st.integers(1, 64),
     "max_viewers": st.integers(1, 1024),
     "max_feeds": st.integers(1, 64),
@@ -39,7 +40,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "log_json": st.booleans(),
     "verbose": st.booleans(),
 }
-FILES = {"tls_cert", "tls_key", "zones"}
+FILES = {"tls_cert", "tls_key", "zones", "redaction"}
 """Files must be there, and hold what they should."""
 
 
@@ -51,7 +52,9 @@ def test_reading_what_is_printed_gives_the_same_settings(
     if files:
         file = folder / 'the "1".json'
         file.write_text("[[[0, 0], [1, 0], [1, 1]]]")
-        values |= {"tls_cert": file, "tls_key": file, "zones": (f"lobby={file}",)}
+        policy = folder / "policy.json"
+        policy.write_text('{"style": "mosaic"}')
+        values |= {"tls_cert": file, "tls_key": file, "zones": (f"lobby={file}",), "redaction": (f"lobby={policy}",)}
     settings = Settings(**values)
     before = Path.cwd()
     os.chdir(folder)

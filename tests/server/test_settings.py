@@ -164,3 +164,21 @@ def test_a_file_without_zones_is_refused_at_the_start(tmp_path: Path, text: str 
         file.write_text(text)
     with pytest.raises(SettingsError, match=r"--zones: .*lobby\.json: [^\n]+$"):
         load_settings(zones=(f"lobby={file}",))
+
+
+def test_a_file_says_how_a_stream_is_redacted_from_the_first_frame_on(tmp_path: Path) -> None:
+    file, zones = tmp_path / "lobby.json", tmp_path / "zones.json"
+    file.write_text('{"cover": {"except": ["ada"]}, "style": "mosaic"}')
+    zones.write_text("[[[0, 0], [1, 0], [1, 1]]]")
+    settings = load_settings(redaction=(f"lobby={file}",), zones=(f"lobby={zones}",))
+    assert settings.policies == {
+        "lobby": {"cover": {"except": ["ada"]}, "style": "mosaic", "zones": [[[0, 0], [1, 0], [1, 1]]]}
+    }
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"covers": "everyone"}', '{"cover": "nobody"}', '{"style": "none"}'])
+def test_a_file_that_is_no_policy_is_refused_at_the_start(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "lobby.json"
+    file.write_text(text)
+    with pytest.raises(SettingsError, match=r"^--redaction: .*lobby\.json: [^\n]+$"):
+        load_settings(redaction=(f"lobby={file}",))

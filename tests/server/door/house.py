@@ -89,6 +89,7 @@ class House:
         self,
         policies: dict[str, dict[str, Any]] | None = None,
         make_broadcast: Callable[[str], Any] = Recorder,
+        members: Sequence[str] = (),
         **port: Any,
     ) -> None:
         self.now_ns = 1_000 * S
@@ -96,7 +97,8 @@ class House:
         self.evicted: list[tuple[str, str]] = []
         self.metrics = Metrics()
         self.hub = Hub(
-            self.port, self.metrics, max_feeds=3, keep_audio=False, policies=policies or {}, changed=lambda: None,
+            self.port, self.metrics, max_feeds=3, keep_audio=False, policies=policies or {}, members=members,
+            changed=lambda: None,
             evict=lambda watcher, reason: self.evicted.append((watcher.feed.name, reason)),
             clock_ns=lambda: self.now_ns, make_broadcast=make_broadcast,
         )  # fmt: skip

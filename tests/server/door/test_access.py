@@ -42,6 +42,7 @@ NEEDED: dict[str, set[Right]] = {
     "GET /events": VIEW_OR_ADMIN,
     "GET /streams/{stream}/latency": VIEW_OR_ADMIN,
     "GET /metrics": VIEW_OR_ADMIN,
+    "PATCH /streams/{stream}/latency": {Right.ADMIN},
     "PATCH /streams/{stream}/redaction": {Right.ADMIN},
     "PUT /streams/{stream}/input": {Right.ADMIN},
     "DELETE /streams/{stream}/input": {Right.ADMIN},

@@ -238,7 +238,7 @@ def test_panic_stops_the_relay_and_what_was_under_way(house: House) -> None:
     raw, overlay = house.watch("raw"), house.watch("overlay")
     house.unit(source, 0, key=True, data=b"face")
     house.encoded(overlay, 0, Flag.KEY, b"face")
-    house.hub.set_policy("stage", {"panic": True})
+    house.hub.set_policy("stage", {"panic": True}, "a test")
     assert house.port.last(Kind.POLICY).json() == {"panic": True}
     house.unit(source, 3000, key=True, data=b"face 2")
     house.encoded(overlay, 3000, Flag.KEY, b"face 2")
@@ -250,14 +250,14 @@ def test_panic_stops_the_relay_and_what_was_under_way(house: House) -> None:
     house.encoded(overlay, 6000, Flag.KEY | Flag.IS_SLATE, b"the studio's slate")
     assert shown(overlay)[-1] == b"the studio's slate"
     assert house.hub.describe()["streams"][0]["state"] == "slate"
-    house.hub.set_policy("stage", {"panic": False})
+    house.hub.set_policy("stage", {"panic": False}, "a test")
     house.unit(source, 9000, key=True, data=b"again")
     assert shown(raw)[-1] == b"again"
 
 
 def test_panic_outlives_the_publisher(house: House) -> None:
     source, _ = house.publish()
-    house.hub.set_policy("stage", {"panic": True})
+    house.hub.set_policy("stage", {"panic": True}, "a test")
     house.hub.stop("stage", source)
     assert "stage" not in house.hub.streams
     house.publish()
@@ -362,3 +362,20 @@ def test_the_redacted_feed_has_no_sound(house: House) -> None:
     assert house.hub.audio_of("stage", "redacted") is None
     for feed in ("overlay", "raw", "fancam/7"):
         assert house.hub.audio_of("stage", feed) is house.hub.streams["stage"].audio
+
+
+def test_a_budget_given_to_a_stream_holds_for_later_publishers_too(house: House) -> None:
+    source, _ = house.publish()
+    assert house.port.last(Kind.STREAM_OPEN).json()["policy"]["budget_ms"] == 100
+    house.hub.set_budget("stage", 60)
+    told = house.port.last(Kind.POLICY)
+    assert (told.ident, told.json()) == (house.hub.streams["stage"].ident, {"budget_ms": 60})
+    assert house.hub.describe()["streams"][0]["budget_ms"] == 60
+    house.hub.stop("stage", source)
+    house.publish()
+    assert house.port.last(Kind.STREAM_OPEN).json()["policy"]["budget_ms"] == 60
+    house.publish("other")
+    assert house.port.last(Kind.STREAM_OPEN).json()["policy"]["budget_ms"] == 100
+    with pytest.raises(Refused) as refused:
+        house.hub.set_budget("none", 60)
+    assert refused.value.status == 404

@@ -1,0 +1,85 @@
+"""Who is covered, as the door is told: names are checked, an exemption is logged with who asked for it, and told to those who
+may know names."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+import pytest
+
+from server.door.streams import Refused
+from server.link import Kind
+from tests.server.door.house import House
+from tests.server.door.running import Running
+
+BAND = ("ada", "bea")
+
+
+def entry(house: House, **how: Any) -> dict[str, Any]:
+    (stream,) = house.hub.describe(**how)["streams"]
+    return stream
+
+
+def test_an_exemption_goes_to_the_studio_and_into_the_log_with_who_asked_for_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    house = House(members=BAND)
+    source, _ = house.publish()
+    assert entry(house, names=True)["cover"] == "everyone"
+    with caplog.at_level(logging.INFO):
+        told = house.hub.set_policy("stage", {"cover": {"except": ["ada"]}}, "token 3")
+    assert told == {"cover": {"except": ["ada"]}}
+    assert house.port.last(Kind.POLICY).json() == {"cover": {"except": ["ada"]}}
+    (line,) = [record.getMessage() for record in caplog.records if "redaction" in record.getMessage()]
+    assert "ada" in line
+    assert "token 3" in line
+
+    house.hub.stop("stage", source)
+    house.publish()
+    assert house.port.last(Kind.STREAM_OPEN).json()["policy"]["cover"] == {"except": ["ada"]}, (
+        "a restart forgets nothing"
+    )
+
+
+def test_a_name_that_the_model_does_not_know_is_refused_and_changes_nothing() -> None:
+    house = House(members=BAND)
+    house.publish()
+    with pytest.raises(Refused, match="'zoe': known are ada, bea") as caught:
+        house.hub.set_policy("stage", {"cover": {"only": ["ada", "zoe"]}, "style": "blur"}, "token 0")
+    assert caught.value.status == 422
+    assert Kind.POLICY not in house.port.kinds()
+    assert entry(house, names=True)["cover"] == "everyone"
+
+
+@pytest.mark.parametrize("cover", [{"except": ["ada"]}, {"only": ["ada"]}])
+def test_names_are_told_to_those_who_may_know_them_and_to_others_that_not_everyone_is_covered(
+    cover: dict[str, Any],
+) -> None:
+    house = House(members=BAND)
+    house.publish()
+    house.hub.set_policy("stage", {"cover": cover, "fancams": "cover others"}, "token 0")
+    assert entry(house, names=True)["cover"] == cover
+    assert house.hub.describe(names=True)["members"] == BAND
+    assert entry(house)["cover"] == "not everyone"
+    assert entry(house)["fancams"] == "cover others"
+    assert not any(name in json.dumps(house.hub.describe()) for name in BAND)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"cover": "nobody"}, 'cover: cover is "everyone", {"except": [names]} or {"only": [names]}'),
+        ({"cover": {"except": []}}, "cover: except is a list of 1 to 256 names"),
+        ({"cover": {"only": "ada"}}, "cover: only is a list of 1 to 256 names"),
+        ({"fancams": "hide"}, "fancams: "),
+        ({"covers": "everyone"}, "covers: "),
+        ({"cover": "everyone", "off": True}, "off: "),
+    ],
+)
+def test_what_is_no_policy_is_refused_in_one_line(door: Running, change: dict[str, Any], why: str) -> None:
+    answer = door.ask("PATCH", "/streams/any/redaction", json.dumps(change), Content_Type="application/json")
+    assert answer.status == 422
+    assert why in answer.json()["detail"]
+    assert "\n" not in answer.json()["detail"]
