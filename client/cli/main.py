@@ -15,6 +15,7 @@ VERBS: Final[dict[str, str]] = {
     "watch": "Watch a feed from a WHEP address: count it or write it to a file.",
     "process": "Redact a video file and cut its fancams.",
     "detect": "Find faces in pictures, one JSON line a picture.",
+    "models": "Add networks of your own, pull known ones, and see what there is.",
     "scene": "Write the drawn test scene and its exact ground truth.",
     "doctor": "Say what this machine can do, what is missing and how to mend it.",
     "train": "Train the face model.",
@@ -52,6 +53,9 @@ def run_verb(verb: str, arguments: list[str]) -> None:
     import typer
 
     module = importlib.import_module(f"client.cli.{verb}")
+    if hasattr(module, "APP"):  # a verb with verbs of its own
+        module.APP(arguments, prog_name=f"fancam {verb}")
+        return
     verb_app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     context = {"help_option_names": ["-h", "--help"]} | getattr(module, "CONTEXT", {})
     kind = getattr(module, "COMMAND", None)

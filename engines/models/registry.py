@@ -48,6 +48,18 @@ class Offer:
     members: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A network to use; `family` and `classes` as it was added with, else as its file says. `tried`: it passed its trial when
+    it was added."""
+
+    path: Path
+    family: str | None = None
+    classes: tuple[str, ...] = ()
+    members: bool = False
+    tried: bool = False
+
+
 def default_folder() -> Path:
     """Where a user's own networks lie unless a setting says otherwise."""
     data = os.environ.get("XDG_DATA_HOME", "")
@@ -93,6 +105,19 @@ class Registry:
         if not path.is_file() or sha256_of(path) != model.sha256:
             raise BadModel(f"{path} is not the file that was added: delete it with {path.stem}.json, and add it again")
         return model
+
+    def choose(self, word: str) -> Choice:
+        """What `--model` names: a network of this folder, or a file by its path, which is told from a name by a dot or slash.
+
+        Raises:
+            BadModel: there is none.
+        """
+        if re.fullmatch(NAME, word):
+            model = self.find(word)
+            return Choice(self.path(word).absolute(), model.family, model.classes, model.members, tried=True)
+        if not Path(word).is_file():
+            raise BadModel(f"no model at {word}")
+        return Choice(Path(word).absolute())
 
     def check_free(self, name: str) -> None:
         """Raises BadModel: the name is taken, or none."""

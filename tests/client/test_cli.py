@@ -19,8 +19,20 @@ def fancam(*words: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_verbs_are_these() -> None:
     assert sorted(VERBS) == sorted(
-        ["serve", "demo", "publish", "watch", "process", "detect", "scene", "doctor", "train", "export", "bench",
-         "models"]
+        [
+            "serve",
+            "demo",
+            "publish",
+            "watch",
+            "process",
+            "detect",
+            "models",
+            "scene",
+            "doctor",
+            "train",
+            "export",
+            "bench",
+        ]
     )
 
 
