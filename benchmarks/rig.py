@@ -27,6 +27,7 @@ EPOCH = 7
 WIDTH, HEIGHT = 640, 480
 FRAMES = 60
 PAN_PX = 64
+PATIENT_MS = 2000
 TICKS = 3000
 """Of the 90 kHz clock between two frames."""
 
@@ -191,6 +192,7 @@ class Door:
         self.send(Kind.HELLO, 0, settings)
 
     def open_stream(self, ident: int, codec: str = "h264", **policy: Any) -> None:
+        policy = {"budget_ms": PATIENT_MS, **policy}  # most questions are not about time, and a machine may be busy
         self.send(Kind.STREAM_OPEN, ident, {"name": f"stream-{ident}", "codec": codec, "policy": policy})
 
     def open_feed(self, ident: int, feed: str = "redacted", stream: int = 1, codec: str = "h264") -> None:

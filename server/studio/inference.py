@@ -33,7 +33,7 @@ CANARY_LOST: Final = "detector failed its check"
 
 LATE: Final = "detect_late"
 """The frame was still waiting when the next one came."""
-NO_TIME: Final = "no_time"
+NO_TIME: Final = "detect_no_time"
 """The frame could no longer be analysed within its budget."""
 
 

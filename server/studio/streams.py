@@ -185,7 +185,8 @@ class Stream:
             self._intervals += 1
             self._frame_ticks += max(0.1, 1 / self._intervals) * (ticks - self._frame_ticks)
         self._last_rtp_time = frame.rtp_time
-        self._inference.offer(self, self.zones.burn(frame), frame.arrival_ns + self.budget_ns - self._afterwards_ns(frame))
+        deadline_ns = frame.arrival_ns + self.budget_ns - self._afterwards_ns(frame)
+        self._inference.offer(self, self.zones.burn(frame), deadline_ns)
 
     def _afterwards_ns(self, frame: Frame) -> int:
         """How long a frame takes from being detected until it is sent, by the slowest of the feeds."""
