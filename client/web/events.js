@@ -2,7 +2,7 @@
 
 import { BackOff, request } from "./http.js";
 
-/** Calls `onStreams` with the list whenever it changes, `onState` with "connected", "denied" or "lost"; never ends. */
+/** Calls `onStreams` with what GET /streams says whenever it changes, `onState` with "connected", "denied" or "lost"; never ends. */
 export async function listen(onStreams, onState) {
   const backOff = new BackOff();
   for (;;) {
@@ -15,7 +15,7 @@ export async function listen(onStreams, onState) {
       if (!response.ok) throw new Error(String(response.status));
       await onState("connected");
       backOff.reset();
-      await read(response.body, (event, data) => event === "streams" && onStreams(data.streams));
+      await read(response.body, (event, data) => event === "streams" && onStreams(data));
     } catch {
       // The server is away: said below, tried again.
     }

@@ -5,13 +5,17 @@ import { listen } from "./events.js";
 import { request, setToken } from "./http.js";
 import { Ledger } from "./ledger.js";
 import { Player } from "./player.js";
+import { Policy } from "./policy.js";
 import { Zones } from "./zones.js";
 
 const MOST_FANCAMS = 6;
 const at = (id) => document.getElementById(id);
 const ledger = new Ledger(at("bar"), at("legend"), at("total"));
+const policy = new Policy(at("shown"), at("policy"), at("who"), (wanted) => change(wanted));
 
 let streams = [];
+/** Whom the model knows by name, as far as one may know. */
+let members = [];
 let chosen = null;
 let large = [];
 let zoned = false;
@@ -25,6 +29,7 @@ function choose(name) {
   if (name === chosen) return;
   chosen = name;
   stopDrawing();
+  policy.close();
   for (const player of [...large, ...fancams.values()]) player.close();
   fancams.clear();
   large = [];
@@ -51,6 +56,7 @@ function showStreams() {
   select.disabled = names.length < 2;
   const stream = streams.find((one) => one.name === chosen);
   showZones(stream);
+  policy.show(stream, members);
   showState(stream?.panic ? "covered" : (stream?.state ?? "nobody publishes"));
   at("panic").disabled = !stream;
   const panic = Boolean(stream?.panic);
@@ -199,8 +205,8 @@ at("streams").addEventListener("change", () => {
 });
 
 listen(
-  (list) => {
-    streams = list;
+  (told) => {
+    [streams, members] = [told.streams, told.members ?? []];
     showStreams();
   },
   async (state) => {
