@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, Final
 
@@ -18,6 +19,10 @@ RTP_CLOCK_HZ: Final = 90_000
 
 STAGES: Final = ("captured", "arrived", "decoded", "batched", "detected", "tracked", "rendered", "encoded", "sent")
 """The ledger's stamps, in the order of a frame's way."""
+
+
+FACES: Final = ("face", "masked face")
+"""Classes that are faces whatever else the networks know."""
 
 
 def plane_view(plane: Any, width: int, height: int) -> U8:
@@ -138,8 +143,8 @@ class Frame:
 class Detections:
     """What the network found in one frame.
 
-    `boxes` (n, 4) float32 xyxy in pixels of the frame, `scores` (n,) float32, `classes` (n,) int32, `landmarks`
-    (n, 5, 2) float32 px, NaN where unknown: eye, eye, nose, mouth corner, mouth corner from the picture's left.
+    `boxes` (n, 4) float32 xyxy in pixels of the frame, `scores` (n,) float32, `classes` (n,) int32, indices into `names`,
+    `landmarks` (n, 5, 2) float32 px, NaN where unknown: eye, eye, nose, mouth corner, mouth corner from the picture's left.
     `complete` is true only when the network has run on the very frame whose `rtp_time` and size these are.
     """
 
@@ -151,9 +156,29 @@ class Detections:
     width: int
     height: int
     complete: bool
+    names: tuple[str, ...] = FACES[:1]
 
     def __len__(self) -> int:
         return len(self.boxes)
+
+    def of(self, names: Collection[str]) -> Detections:
+        """Those of the named classes; itself when that is all there are."""
+        wanted = [index for index, name in enumerate(self.names) if name in names]
+        if len(wanted) == len(self.names):
+            return self
+        kept = np.flatnonzero(np.isin(self.classes, wanted))
+        return replace(
+            self,
+            boxes=self.boxes[kept],
+            scores=self.scores[kept],
+            classes=self.classes[kept],
+            landmarks=self.landmarks[kept],
+        )
+
+    def faces(self) -> Detections:
+        """What is tracked and covered unless more is asked for: faces; all there is when the network calls nothing a face."""
+        named = [name for name in self.names if name in FACES]
+        return self.of(named or self.names)
 
     def belong_to(self, frame: Frame) -> bool:
         return (
