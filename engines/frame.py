@@ -17,7 +17,9 @@ F32 = NDArray[np.float32]
 
 RTP_CLOCK_HZ: Final = 90_000
 
-STAGES: Final = ("captured", "arrived", "decoded", "batched", "detected", "tracked", "rendered", "encoded", "sent")
+STAGES: Final = (
+    "captured", "arrived", "decoded", "batched", "detected", "tracked", "waited", "rendered", "encoded", "sent",
+)  # fmt: skip
 """The ledger's stamps, in the order of a frame's way."""
 
 
@@ -87,6 +89,7 @@ class Ledger:
     batched: int = 0
     detected: int = 0
     tracked: int = 0
+    waited: int = 0
     rendered: int = 0
     encoded: int = 0
     sent: int = 0

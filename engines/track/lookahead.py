@@ -1,4 +1,5 @@
-"""A delay line for files: frames wait a second, so that what is seen later also tells where a face was before."""
+"""A delay line: frames wait a second (files) or a few frames (live), so that what is seen later also tells where a face was
+before."""
 
 from __future__ import annotations
 
@@ -39,14 +40,15 @@ Item = TypeVar("Item", bound=Seen)
 
 
 class Lookahead(Generic[Item]):
-    """Holds analysed frames back by DELAY_S; each comes out with the boxes that its own moment could not know.
+    """Holds analysed frames back by `delay_s`, or while `frames` at most wait; each comes out with the boxes that its own
+    moment could not know.
 
-    These cover a track from DELAY_S before it was first measured and through the gaps between two measurements, within
+    These cover a track from as long before it was first measured and through the gaps between two measurements, within
     one shot. After its last measurement the tracker's own prediction goes on.
     """
 
-    def __init__(self, delay_s: float = DELAY_S) -> None:
-        self._delay_s = delay_s
+    def __init__(self, delay_s: float = DELAY_S, frames: int = MOST_FRAMES) -> None:
+        self._delay_s, self._frames = delay_s, frames
         self._waiting: deque[Item] = deque()
         self._paths: dict[tuple[int, int], Path] = {}
 
@@ -61,7 +63,9 @@ class Lookahead(Generic[Item]):
             path.add(item.time_s, tracks.boxes[i])
             path.confirmed |= bool(tracks.confirmed[i])
         ready = []
-        while len(self._waiting) > MOST_FRAMES or item.time_s - self._waiting[0].time_s >= self._delay_s:
+        while self._waiting and (
+            len(self._waiting) > self._frames or item.time_s - self._waiting[0].time_s >= self._delay_s
+        ):
             ready.append(self._release())
         return ready
 

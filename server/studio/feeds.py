@@ -15,7 +15,7 @@ from typing import Final
 
 from engines.codecs.decode import Codec
 from engines.codecs.encode import Encoder
-from engines.frame import Frame, Ledger, Picture, RedactedFrame
+from engines.frame import F32, Frame, Ledger, Picture, RedactedFrame
 from engines.pipeline import Analysed, FancamFeed, Feed, RedactedFeed, make_feed
 from engines.render.redact import Redactor, Unsafe
 from server.link import NO_FLAGS, Flag, Kind
@@ -74,7 +74,7 @@ class LiveFeed:
         self._bit_rate = bit_rate
         self._outbox, self._on_gone = outbox, on_gone
         self._changed = threading.Condition()
-        self._slot: Analysed | None = None
+        self._slot: tuple[Analysed, F32] | None = None
         self._closed = False
         self._key_wanted = True
         self._renderer: Feed | None = None
@@ -114,12 +114,13 @@ class LiveFeed:
         costs = self.stream.costs
         return costs.wall_ns(RENDER, pixels) + costs.wall_ns(encode_stage(self.codec, "ultrafast"), width * height)
 
-    def offer(self, analysed: Analysed) -> None:
-        """Show this frame next, in place of one that still waits."""
+    def offer(self, analysed: Analysed, found_later: F32) -> None:
+        """Show this frame next, in place of one that still waits; `found_later` (n, 4) xyxy px are faces in it that later
+        frames have told."""
         with self._changed:
             if self._slot is not None:
                 self.tally.drop("encode_late")
-            self._slot = analysed
+            self._slot = analysed, found_later
             self._changed.notify()
 
     def request_key(self) -> None:
@@ -143,14 +144,14 @@ class LiveFeed:
 
     def _run(self) -> None:
         while True:
-            analysed = self._wait()
+            ready = self._wait()
             if self._closed:
                 break
             try:
-                if analysed is None:
+                if ready is None:
                     self._show_slate()
                 else:
-                    self._show(analysed)
+                    self._show(*ready)
             except Exception as error:  # noqa: BLE001 (a feed that dies would show its last picture for ever)
                 self.tally.drop("failed")
                 logger.warning("feed %s failed: %r", self.name, error)
@@ -158,7 +159,7 @@ class LiveFeed:
                 self._slate_due_ns = max(self._slate_due_ns, time.monotonic_ns() + SLATE_INTERVAL_NS)
         self._drop_encoder()
 
-    def _wait(self) -> Analysed | None:
+    def _wait(self) -> tuple[Analysed, F32] | None:
         """The next frame to be shown, or None when a slate is due or the feed is closed."""
         with self._changed:
             while not self._closed:
@@ -171,14 +172,14 @@ class LiveFeed:
                     if self._shown != PANIC:
                         return None
                 elif self._slot is not None:
-                    analysed, self._slot = self._slot, None
-                    return analysed
+                    ready, self._slot = self._slot, None
+                    return ready
                 if now_ns >= due_ns:
                     return None
                 self._changed.wait((due_ns - now_ns) / 1e9)
         return None
 
-    def _show(self, analysed: Analysed) -> None:
+    def _show(self, analysed: Analysed, found_later: F32) -> None:
         frame = analysed.frame
         if frame.rtp_time <= self._last_pts:
             self.tally.drop("out_of_order")
@@ -191,7 +192,7 @@ class LiveFeed:
         renderer = self._renderer_for(frame.width, frame.height, exemptions)
         watch = Stopwatch()
         try:
-            result = renderer.render(analysed)
+            result = renderer.render(analysed, found_later)
         except Unsafe as error:
             self.tally.drop("unsafe")
             logger.warning("feed %s: a frame that is not safe to show: %s", self.name, error)
@@ -205,7 +206,7 @@ class LiveFeed:
             if self.stream.panic:  # declared while this was being rendered
                 self.tally.drop(PANIC)
                 return
-            if self.stream.who.now != exemptions:
+            if self.stream.who.now != exemptions or frame.rtp_time <= self.stream.stale_until:
                 self.tally.drop("policy_changed")
                 return
             if analysed.shot != self._shot:  # the first picture after a cut refers to none before it
@@ -235,7 +236,7 @@ class LiveFeed:
         """Whether there is no time left for the frame; when none has been shown for a while, a late one is better than none."""
         now_ns = time.monotonic_ns()
         ready_ns = now_ns + self.takes_ns(frame.width * frame.height)
-        return ready_ns > frame.arrival_ns + self.stream.budget_ns and now_ns - self._alive_ns < TRY_NS
+        return ready_ns > self.stream.due_ns(frame) and now_ns - self._alive_ns < TRY_NS
 
     def _miss_track(self) -> None:
         """The person this fancam follows is not there: the last picture stays for a moment, then the feed ends."""
@@ -246,7 +247,7 @@ class LiveFeed:
         now_ns = time.monotonic_ns()
         reason = PANIC if self.stream.panic else self.stream.why_no_picture(now_ns)
         width, height = self._renderer.size if self._renderer is not None else UNKNOWN_SIZE
-        pts = max(self.stream.timeline.at(now_ns), self._last_pts + 1)
+        pts = max(self.stream.feed_time(now_ns), self._last_pts + 1)
         slate = self._redactor.slate(width, height, reason, pts)
         try:
             self._encode(slate, pts, now_ns, PANIC if self.stream.panic else "slate", Ledger())
@@ -305,7 +306,7 @@ class LiveFeed:
         stages = ledger.stages_ms()
         own: dict[str, float] = {stage: stages[stage] for stage in ("rendered", "encoded", "sent") if stage in stages}
         own["total"] = (ledger.encoded - ledger.arrived) / 1e6
-        if ledger.sent - ledger.arrived > self.stream.budget_ns:
+        if ledger.sent > self.stream.due_ns(analysed.frame):
             self.tally.count("late")
         self.tally.time(own)
         if self.stream.leader() is self:

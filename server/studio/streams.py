@@ -8,10 +8,11 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from engines.codecs.decode import Codec
-from engines.frame import RTP_CLOCK_HZ, Detections, Frame, Tracks
-from engines.pipeline import Pipeline
+from engines.frame import F32, RTP_CLOCK_HZ, Detections, Frame, Tracks
+from engines.pipeline import Analysed, Pipeline
 from engines.render.redact import STYLES, Style
 from engines.render.zones import EVERYWHERE, Zones
+from engines.track.lookahead import Lookahead
 from server.link import Kind
 from server.studio.costs import TRACK, Costs, Stopwatch
 from server.studio.intake import AccessUnit, Intake, Timeline
@@ -48,12 +49,15 @@ class Stream:
         inference: Inference,
         outbox: Outbox,
         costs: Costs,
+        look_ahead: int = 0,
     ) -> None:
         self.ident, self.name = ident, name
         self.tally = Tally()
         self.timeline = Timeline()
         self.pipeline = Pipeline()
         self.panic = False
+        self.stale_until = -1
+        """Frames up to this RTP time came before the last change of zones or panic, and are not shown any more."""
         self.budget_ns = DEFAULT_BUDGET_MS * 1_000_000
         self.style: Style = "solid"
         self.zones = Zones()
@@ -61,11 +65,13 @@ class Stream:
         self.size: tuple[int, int] | None = None
         self.tracks = Tracks.empty()
         self._inference, self._outbox, self.costs = inference, outbox, costs
+        self._look_ahead, self._lookahead = look_ahead, Lookahead[Analysed](frames=look_ahead)
         self._feeds: tuple[LiveFeed, ...] = ()
         self._feeds_lock = threading.Lock()
         self._in_a_row = self._shot = 0
         self._why = "starting"
         self._last_unit_ns = 0
+        self._last_unit_time = -1
         self._track_list = TrackList()
         self._frame_ticks = RTP_CLOCK_HZ / 30
         self._intervals = 0
@@ -89,7 +95,8 @@ class Stream:
 
     def push(self, data: bytes, rtp_time: int, arrival_ns: int, key: bool) -> None:
         self._last_unit_ns = time.monotonic_ns()
-        self._intake.push(AccessUnit(data, self.timeline.place(rtp_time, arrival_ns), arrival_ns, key))
+        self._last_unit_time = self.timeline.place(rtp_time, arrival_ns)
+        self._intake.push(AccessUnit(data, self._last_unit_time, arrival_ns, key))
 
     def gap(self) -> None:
         self._intake.gap()
@@ -110,6 +117,8 @@ class Stream:
         self.who.set_policy(policy)
         self.budget_ns = int(policy.get("budget_ms", self.budget_ns / 1e6) * 1e6)
         self.panic = bool(policy.get("panic", self.panic))
+        if not policy.keys().isdisjoint(("zones", "panic")):
+            self.stale_until = self._last_unit_time
         for feed in self._feeds:
             feed.wake()
 
@@ -142,7 +151,7 @@ class Stream:
         return self._inference.trouble or self._why
 
     def detected(self, frame: Frame, detections: Detections) -> None:
-        """Track, and hand the analysed frame to the open feeds. The frames of a stream come one at a time, in order."""
+        """Track, and show what has waited long enough. The frames of a stream come one at a time, in order."""
         size = frame.width, frame.height
         watch = Stopwatch()
         analysed = self.pipeline.track(frame, detections)
@@ -163,12 +172,8 @@ class Stream:
         if self._in_a_row < IN_A_ROW:
             self.tally.drop("not_yet_safe")
             return
-        feeds = self._feeds
-        for feed in feeds:
-            feed.offer(analysed)
-        if not feeds and not self.panic:
-            meta = frame_meta(frame.rtp_time, *size, analysed.tracks, frame.ledger)
-            self._outbox.send(Kind.META, self.ident, meta, rtp_time=frame.rtp_time, arrival_ns=frame.arrival_ns)
+        for ready, found_later in self._lookahead.push(analysed):
+            self._show(ready, found_later)
 
     def failed(self, reason: str) -> None:
         """A frame could not be analysed: no feed shows it."""
@@ -178,6 +183,28 @@ class Stream:
     def dropped(self, frame: Frame, reason: str) -> None:
         """A frame was not analysed because there was no time for it."""
         self.tally.drop(reason)
+
+    def feed_time(self, now_ns: int) -> int:
+        """The RTP time of what feeds show at an instant, but for the time that the work takes. A slate's time must not run ahead
+        of the frames that wait."""
+        return self.timeline.at(now_ns) - round(self._look_ahead * self._frame_ticks)
+
+    def due_ns(self, frame: Frame) -> int:
+        """When a frame that has been analysed must be sent: its budget is for the work, and what it has waited comes on top."""
+        ledger = frame.ledger
+        return frame.arrival_ns + self.budget_ns + (ledger.waited - ledger.tracked if ledger.waited else 0)
+
+    def _show(self, analysed: Analysed, found_later: F32) -> None:
+        """Hand an analysed frame to the open feeds, with the boxes (n, 4) xyxy px that later frames have told."""
+        frame, feeds = analysed.frame, self._feeds
+        if self._look_ahead:
+            frame.ledger.waited = time.monotonic_ns()
+            self.tally.time({"waited": frame.ledger.stages_ms()["waited"]})
+        for feed in feeds:
+            feed.offer(analysed, found_later)
+        if not feeds and not self.panic:
+            meta = frame_meta(frame.rtp_time, frame.width, frame.height, analysed.tracks, frame.ledger)
+            self._outbox.send(Kind.META, self.ident, meta, rtp_time=frame.rtp_time, arrival_ns=frame.arrival_ns)
 
     def _decoded(self, frame: Frame) -> None:
         if self._last_rtp_time is not None:

@@ -166,6 +166,7 @@ class Studio:
             self._inference,
             self._outbox,
             self._costs,
+            int(self._settings.get("look_ahead", 0)),
         )
         with self._lock:
             self._streams[message.ident] = stream

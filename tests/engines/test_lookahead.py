@@ -86,6 +86,18 @@ def test_frames_come_out_whatever_their_times_say() -> None:
     assert len(line.flush()) == MOST_FRAMES
 
 
+@pytest.mark.parametrize("k", [0, 1, 2, 3])
+def test_live_as_many_frames_wait_as_are_asked_for(k: int) -> None:
+    line, tracker, out = Lookahead[Moment](frames=k), Tracker(), {}
+    for n in range(40):
+        tracks = tracker.step(found([walking(n)] if n >= 20 else []), n / FPS)
+        ready = line.push(Moment(n, tracks, 1, n / FPS))
+        assert [moment.number for moment, _ in ready] == ([n - k] if n >= k else [])
+        out |= {moment.number: boxes for moment, boxes in ready}
+    assert all(len(out[n]) == 0 for n in out if not 20 - k <= n < 22)
+    assert all(holds(out[n], walking(n)) for n in range(20 - k, 20))
+
+
 def test_a_smoothed_face_does_not_lag_and_hardly_shakes() -> None:
     random, line, tracker = np.random.default_rng(0), Lookahead(), Tracker()
     errors, centres, raw = [], [], []

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engines.frame import Ledger, Tracks
+from engines.frame import STAGES, Ledger, Tracks
 from server.studio.ledger import BUCKETS_MS, Tally
 from server.studio.meta import TrackList, frame_meta
 
@@ -34,7 +34,7 @@ coordinate = st.floats(-3000, 3000)
 def test_a_message_is_never_longer_than_one_chunk_and_says_what_it_left_out(rows, first):
     boxes, confirmed = [row[:4] for row in rows], [row[4] for row in rows]
     ids = [first + i for i in range(len(rows))]
-    ledger = Ledger(*(10**15 + i * 1_234_567 for i in range(9)))
+    ledger = Ledger(*(10**15 + i * 1_234_567 for i in range(len(STAGES))))
     body = frame_meta(2**40, 1920, 1080, tracks(ids, boxes, confirmed), ledger)
     assert len(body) < 1100
     meta = json.loads(body)
