@@ -5,6 +5,7 @@ Where the claims come from does not matter here: a detector whose classes are me
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -107,12 +108,12 @@ class Identity:
 
 
 class Recogniser:
-    """Recognises the members of one stream by a detector whose classes they are."""
+    """Recognises `members` in one stream by a detector whose `classes` they are, or some of them."""
 
-    def __init__(self, member_of_class: NDArray[np.int32]) -> None:
-        """`member_of_class` (classes,): the member that a class is, NOBODY for the others."""
-        self._member_of_class = member_of_class
-        self._identity = Identity(int(member_of_class.max(initial=NOBODY)) + 1)
+    def __init__(self, members: Sequence[str], classes: Sequence[str]) -> None:
+        numbers = {member: number for number, member in enumerate(members)}
+        self._member_of_class = np.array([numbers.get(name, NOBODY) for name in classes], np.int32)
+        self._identity = Identity(len(members))
 
     def recognise(self, detections: Detections, tracks: Tracks, time_s: float, *, cut: bool) -> NDArray[np.int32]:
         """(tracks,) int32: the member that each track surely is in this very frame, else NOBODY; with a `cut`, nobody is."""

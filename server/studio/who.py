@@ -8,11 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from engines.pipeline import Pipeline
 from engines.policy import Cover, parse_cover
-from engines.track.identity import NOBODY, Recogniser
+from engines.track.identity import Recogniser
 
 logger = logging.getLogger(__name__)
 
@@ -63,9 +61,5 @@ class Who:
         names = self._cover.shown(self._members)
         shown = frozenset(number for number, member in enumerate(self._members) if member in names)
         if shown != self.now.shown:  # what was known of them is forgotten, and has to be seen anew
-            self._pipeline.recogniser = Recogniser(self._member_of_class()) if shown else None
+            self._pipeline.recogniser = Recogniser(self._members, self._classes) if shown else None
         self.now = Exemptions(shown, others_covered)
-
-    def _member_of_class(self) -> np.ndarray:
-        numbers = {member: number for number, member in enumerate(self._members)}
-        return np.array([numbers.get(name, NOBODY) for name in self._classes], np.int32)

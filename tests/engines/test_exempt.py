@@ -168,7 +168,7 @@ def test_in_panic_no_fancam_is_made() -> None:
 
 def test_a_member_is_seen_once_surely_recognised_and_covered_at_once_when_the_policy_ends_it() -> None:
     pipeline, redactor = Pipeline(), Redactor()
-    pipeline.recogniser = Recogniser(np.array([ADA, BEA], np.int32))
+    pipeline.recogniser = Recogniser(("ada", "bea"), ("ada", "bea"))
     redactor.shown = frozenset({ADA})
     seen = []
     for n in range(30):

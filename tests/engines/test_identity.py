@@ -12,6 +12,7 @@ from engines.track.identity import GAP_S, NOBODY, Claims, Identity, Recogniser
 from tests.engines.made import found
 
 ADA, BEA, CLEO = range(3)
+BAND = ("ada", "bea", "cleo")
 FRAME_S = 1 / 30
 Look = tuple[int, float] | None
 """Who a track's detection is said to be and how surely; None: the track is not measured."""
@@ -146,6 +147,6 @@ def test_when_two_tracks_change_places_both_are_unsure_at_once_and_for_as_long_a
 def test_classes_of_a_detector_become_claims() -> None:
     detections = found([[0, 0, 9, 9]] * 4, [0.9, 0.8, 0.7, 0.6])
     detections.classes[:] = [0, 2, 7, -1]
-    claims = Recogniser(np.array([NOBODY, BEA, ADA], np.int32)).claims(detections)
+    claims = Recogniser(BAND, ("face", "bea", "ada")).claims(detections)
     assert claims.members.tolist() == [NOBODY, ADA, NOBODY, NOBODY]
     np.testing.assert_array_equal(claims.scores, detections.scores)
