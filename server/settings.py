@@ -97,6 +97,20 @@ class Settings(BaseSettings):
         ge=20,
         le=10_000,
     )
+    look_ahead: int = _key(
+        0,
+        "Streams",
+        "Show each frame this many later ones late, so that a face is covered as many before it was first found.",
+        ge=0,
+        le=3,
+    )
+    delay: int = _key(
+        0,
+        "Streams",
+        "Show and sound everything this many seconds late; panic takes back what has not been shown yet.",
+        ge=0,
+        le=30,
+    )
     max_streams: int = _key(8, "Streams", "Publishers at a time.", ge=1, le=64)
     max_viewers: int = _key(64, "Streams", "Viewers at a time.", ge=1, le=1024)
     max_feeds: int = _key(8, "Streams", "Feeds encoded at a time; one feed in two codecs counts twice.", ge=1, le=64)

@@ -44,6 +44,8 @@ def command(
     zones: Annotated[list[str] | None, _flag("zones", "NAME=FILE")] = None,
     redaction: Annotated[list[str] | None, _flag("redaction", "NAME=FILE")] = None,
     budget_ms: Annotated[int | None, _flag("budget_ms", "MS")] = None,
+    look_ahead: Annotated[int | None, _flag("look_ahead", "FRAMES")] = None,
+    delay: Annotated[int | None, _flag("delay", "SECONDS")] = None,
     max_streams: Annotated[int | None, _flag("max_streams", "N")] = None,
     max_viewers: Annotated[int | None, _flag("max_viewers", "N")] = None,
     max_feeds: Annotated[int | None, _flag("max_feeds", "N")] = None,

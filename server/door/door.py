@@ -9,6 +9,7 @@ from typing import Final
 
 from server.door import rtp
 from server.door.access import Access
+from server.door.delay import Delay
 from server.door.events import Events
 from server.door.hub import Hub
 from server.door.inputs import Inputs
@@ -22,6 +23,8 @@ from server.settings import Settings
 logger = logging.getLogger(__name__)
 
 TICK_S: Final = 0.1
+RELEASE_S: Final = 0.005
+"""So often what a delay has held is looked at."""
 
 
 class Door:
@@ -41,7 +44,7 @@ class Door:
         self.sessions = Sessions(settings.max_streams, settings.max_viewers)
         self.events = Events(lambda names: self.hub.describe(names=names))
         self.supervisor = Supervisor(
-            {"model": str(settings.model.resolve())} if settings.model else {},
+            {"look_ahead": settings.look_ahead, **({"model": str(settings.model.resolve())} if settings.model else {})},
             self.metrics,
             on_ready=lambda: self.hub.studio_ready(),
             on_lost=lambda: self.hub.studio_lost(),
@@ -58,13 +61,17 @@ class Door:
             changed=self.events.changed,
             evict=self._evict,
         )
-        self.inputs = Inputs(settings, self.hub, self.sessions, self.metrics, self.events.changed)
+        self.delay = Delay(self.hub, self.metrics, settings.delay)
+        self.inputs = Inputs(settings, self.hub, self.delay, self.sessions, self.metrics, self.events.changed)
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Begin, in the running event loop."""
-        for work in (self.supervisor.run(), self.events.run(), self._tick()):
-            task = asyncio.ensure_future(work)
+        work = [self.supervisor.run(), self.events.run(), self._tick()]
+        if self.settings.delay:
+            work.append(self._release())
+        for part in work:
+            task = asyncio.ensure_future(part)
             task.add_done_callback(self._ended)
             self._tasks.append(task)
         self.inputs.start()
@@ -95,6 +102,11 @@ class Door:
             await asyncio.sleep(TICK_S)
             self.hub.tick()
             self.sessions.end_unconnected()
+
+    async def _release(self) -> None:
+        while True:
+            await asyncio.sleep(RELEASE_S)
+            self.delay.release()
 
     def _evict(self, watcher: Watcher, reason: str) -> None:
         name, feed = watcher.stream.name, watcher.feed.name

@@ -68,7 +68,7 @@ class Hub:
     def check_free(self, name: str) -> None:
         """Raises Refused(409) for an input's name, and while another publisher has sent something within 5 s."""
         stream = self.streams.get(name)
-        if stream is not None and stream.source is not None:
+        if stream is not None and stream.source is not None and not stream.source.has_ended:
             if stream.source.describe_input is not None:
                 raise Refused(409, f"stream {name} is an input of the server's")
             left_ns = TAKEOVER_NS - stream.source.silent_ns(self._clock_ns())
@@ -226,6 +226,8 @@ class Hub:
                 self._end_feed(stream, key, "the stream has privacy zones")
         if stream.source is not None:
             self._orders.change_policy(stream, change)
+        if stream.panic and stream.source is not None and stream.source.held is not None:
+            stream.source.held.clear()
         now_ns = self._clock_ns()
         for feed in stream.feeds.values():
             if stream.panic:
@@ -386,6 +388,9 @@ class Hub:
     def _ask_publisher(self, stream: Stream, now_ns: int) -> None:
         """Ask for a key frame, once per 500 ms whoever needs it."""
         peer = stream.source.peer if stream.source else None
+        held = stream.source.held if stream.source else None
+        if held is not None and held.key_is_coming:
+            return
         if peer is not None and now_ns - stream.key_asked_ns >= KEY_INTERVAL_NS:
             stream.key_asked_ns = now_ns
             peer.request_key()

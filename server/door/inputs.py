@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from server.door.access import Right, require
 from server.door.broadcast import AccessUnit
+from server.door.delay import Delay
 from server.door.hub import Hub
 from server.door.limits import MAX_JSON_BYTES, StreamName, read_body
 from server.door.problems import BODY, may_be
@@ -47,13 +48,19 @@ class Inputs:
     """All inputs by their streams' names. The hub takes what they give as it takes a publisher's."""
 
     def __init__(
-        self, settings: Settings, hub: Hub, sessions: Sessions, metrics: Metrics, changed: Callable[[], None]
+        self,
+        settings: Settings,
+        hub: Hub,
+        delay: Delay,
+        sessions: Sessions,
+        metrics: Metrics,
+        changed: Callable[[], None],
     ) -> None:
         """
         Raises:
             SettingsError: an input that cannot be, or more of them than streams.
         """
-        self.hub, self.metrics, self.changed = hub, metrics, changed
+        self.hub, self.delay, self.metrics, self.changed = hub, delay, metrics, changed
         self._sessions = sessions
         self._allow_private, self._loop = settings.allow_private, settings.loop
         self._inputs: dict[str, Input] = {}
@@ -148,7 +155,7 @@ class Inputs:
         """It is over, for the hub and for all others."""
         del self._inputs[added.name]
         self._sessions.give_place()
-        self.hub.stop(added.name, added.source)
+        self.delay.stop(added.name, added.source)
         with contextlib.suppress(KeyError):
             self.metrics.input_restarts.remove(added.name)
 
@@ -181,10 +188,10 @@ class Input:
         self._inputs.changed()
 
     def on_unit(self, unit: AccessUnit) -> None:
-        self._inputs.hub.on_unit(self.name, self.source, unit)
+        self._inputs.delay.on_unit(self.name, self.source, unit)
 
     def on_audio(self, payload: bytes, rtp_time: int) -> None:
-        self._inputs.hub.on_audio(self.name, self.source, payload, rtp_time)
+        self._inputs.delay.on_audio(self.name, self.source, payload, rtp_time)
 
     def on_lost(self, lost: Lost) -> bool:
         if not self.is_published:
@@ -194,7 +201,7 @@ class Input:
             logger.info("input %s has ended", self.name, extra={"stream": self.name})
             self._inputs.forget(self)
             return False
-        self._inputs.hub.on_gap(self.name, self.source)
+        self._inputs.delay.on_gap(self.name, self.source)
         self._inputs.metrics.input_restarts.labels(self.name).inc()
         self._inputs.changed()
         return True

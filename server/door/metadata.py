@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from server.door.streams import Stream
+from server.door.streams import DELAYED, Stream
 from server.link import Message, json_body
 
 TOLD: Final = ("w", "h", "b", "more")
@@ -45,6 +45,8 @@ def complete(
         if not feed.relay and feed.last_delay[0] == rtp_time:
             ledger["sent"] = round(max(0.0, feed.last_delay[1] - within), 1)
             break
+    if stream.source is not None and stream.source.held is not None:
+        ledger = {DELAYED: stream.source.held.delay_ns / 1e6, **ledger}
     if captured_ns:
         ledger = {"arrived": round((arrival_ns - captured_ns) / 1e6, 1), **ledger}
     return ledger

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from engines.frame import STAGES
+from server.door.delay import DelayLine
 from server.door.feed import Feed, FeedClock
 from server.door.peers import AudioBroadcast, Viewer
 
@@ -15,6 +16,8 @@ STALLED_NS: Final = 2_000_000_000
 AUDIO_CLOCK_HZ: Final = 48_000
 REMEMBERED_UNITS: Final = 128
 REMEMBERED_LEDGERS: Final = 300
+DELAYED: Final = "delayed"
+"""The ledger's stage between *arrived* and *decoded* where there is a delay."""
 STANDING_FEEDS: Final = ("redacted", "overlay", "raw")
 
 
@@ -45,6 +48,10 @@ class Source:
     peer: Incoming | None = None
     describe_input: Callable[[], dict[str, Any]] | None = None
     """Of an input, which unlike a session keeps its stream while nothing comes."""
+    held: DelayLine | None = None
+    """What has come and is shown later, where there is a delay."""
+    has_ended: bool = False
+    """Only what is held of it is still shown."""
 
     def silent_ns(self, now_ns: int) -> int:
         last_ns = self.peer.last_packet_ns if self.peer else 0
@@ -145,7 +152,8 @@ class Stream:
 
     def latency(self) -> dict[str, Any]:
         """The body of GET /streams/{name}/latency: ms by stage, over the latest frames."""
-        times = {stage: sorted(ledger[stage] for ledger in self.ledgers if stage in ledger) for stage in STAGES}
+        stages = DELAYED, *STAGES
+        times = {stage: sorted(ledger[stage] for ledger in self.ledgers if stage in ledger) for stage in stages}
         return {
             "frames": len(self.ledgers),
             "last_ms": self.ledgers[-1] if self.ledgers else {},

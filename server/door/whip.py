@@ -47,14 +47,14 @@ async def publish(stream: StreamName, request: Request) -> Response:
             source = Source(time.monotonic_ns())
 
             def closed() -> None:
-                door.hub.stop(stream, source)
+                door.delay.stop(stream, source)
                 door.sessions.forget(session)
 
             peer = await answer_publisher(
                 offer,
-                on_unit=lambda unit: door.hub.on_unit(stream, source, unit),
-                on_gap=lambda: door.hub.on_gap(stream, source),
-                on_audio=lambda payload, rtp_time: door.hub.on_audio(stream, source, payload, rtp_time),
+                on_unit=lambda unit: door.delay.on_unit(stream, source, unit),
+                on_gap=lambda: door.delay.on_gap(stream, source),
+                on_audio=lambda payload, rtp_time: door.delay.on_audio(stream, source, payload, rtp_time),
                 on_closed=closed,
                 network=door.network,
             )

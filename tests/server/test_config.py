@@ -31,6 +31,8 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "model_folder": st.none() | PATHS,
     "keep_audio": st.booleans(),
     "budget_ms": st.integers(20, 10_000),
+    "look_ahead": st.integers(0, 3),
+    "delay": st.integers(0, 30),
     "max_streams": st.integers(1, 64),
     "max_viewers": st.integers(1, 1024),
     "max_feeds": st.integers(1, 64),
