@@ -67,4 +67,3 @@ def test_a_broken_file_is_no_file_and_a_folder_that_cannot_be_written_ends_nothi
         assert load({"cpu": "a"}, tmp_path) is None
     keep({"cpu": "a"}, {DETECT: Cost(1.5, 2.5)}, file)
     assert load({"cpu": "a"}, file) is None
-
