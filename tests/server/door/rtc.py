@@ -31,12 +31,17 @@ class Camera(VideoStreamTrack):
         self.running.set()
         self._number = 0
 
+    @property
+    def luma(self) -> int:
+        """Of the last picture."""
+        return 60 + self._number % 100
+
     async def recv(self) -> av.VideoFrame:
         pts, time_base = await self.next_timestamp()
         await self.running.wait()
         self._number += 1
         picture = np.full((SIZE[1] * 3 // 2, SIZE[0]), 128, np.uint8)
-        picture[: SIZE[1]] = 60 + self._number % 100
+        picture[: SIZE[1]] = self.luma
         frame = av.VideoFrame.from_ndarray(picture, "yuv420p")
         frame.pts, frame.time_base = pts, time_base
         return frame
