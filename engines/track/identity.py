@@ -108,12 +108,13 @@ class Identity:
 
 
 class Recogniser:
-    """Recognises `members` in one stream by a detector whose `classes` they are, or some of them."""
+    """Recognises `members` in one stream by a detector whose classes they are: all of them, else nobody is recognised."""
 
-    def __init__(self, members: Sequence[str], classes: Sequence[str]) -> None:
-        numbers = {member: number for number, member in enumerate(members)}
-        self._member_of_class = np.array([numbers.get(name, NOBODY) for name in classes], np.int32)
+    def __init__(self, members: Sequence[str]) -> None:
+        self._members = tuple(members)
         self._identity = Identity(len(members))
+        self._classes: tuple[str, ...] = ()
+        self._member_of_class = np.zeros(0, np.int32)
 
     def recognise(self, detections: Detections, tracks: Tracks, time_s: float, *, cut: bool) -> NDArray[np.int32]:
         """(tracks,) int32: the member that each track surely is in this very frame, else NOBODY; with a `cut`, nobody is."""
@@ -122,7 +123,12 @@ class Recogniser:
         return self._identity.step(tracks, self.claims(detections), time_s)
 
     def claims(self, detections: Detections) -> Claims:
-        known = (detections.classes >= 0) & (detections.classes < len(self._member_of_class))
+        if detections.names != self._classes:
+            self._classes = detections.names
+            numbers = {member: number for number, member in enumerate(self._members)}
+            known = numbers if numbers.keys() <= set(self._classes) else {}
+            self._member_of_class = np.array([known.get(name, NOBODY) for name in self._classes], np.int32)
+        named = (detections.classes >= 0) & (detections.classes < len(self._member_of_class))
         members = np.full(len(detections), NOBODY, np.int32)
-        members[known] = self._member_of_class[detections.classes[known]]
+        members[named] = self._member_of_class[detections.classes[named]]
         return Claims(members, detections.scores)

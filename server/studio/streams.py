@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from engines.codecs.decode import Codec
@@ -50,6 +51,7 @@ class Stream:
         outbox: Outbox,
         costs: Costs,
         look_ahead: int = 0,
+        members: Sequence[str] = (),
     ) -> None:
         self.ident, self.name = ident, name
         self.tally = Tally()
@@ -61,7 +63,7 @@ class Stream:
         self.budget_ns = DEFAULT_BUDGET_MS * 1_000_000
         self.style: Style = "solid"
         self.zones = Zones()
-        self.who = Who(name, self.pipeline)
+        self.who = Who(name, self.pipeline, members)
         self.size: tuple[int, int] | None = None
         self.tracks = Tracks.empty()
         self._inference, self._outbox, self.costs = inference, outbox, costs

@@ -55,8 +55,6 @@ class Studio:
         self._detector_tally = Tally()
         self._inference: Inference | None = None
         self._settings: dict[str, Any] = {}
-        self._classes: tuple[str, ...] = ()
-        """What the detector's classes are called, once it is warm."""
         self._streams: dict[int, Stream] = {}
         self._feeds: dict[int, LiveFeed] = {}
         self._lock = threading.Lock()
@@ -147,11 +145,6 @@ class Studio:
 
     def _ready(self, detector: Detector) -> None:
         self._costs.begin_with(self._measure(detector))
-        with self._lock:
-            self._classes = tuple(detector.names)
-            streams = list(self._streams.values())
-        for stream in streams:
-            self._tell_apart(stream)
         self._outbox.send_json(Kind.READY, 0, {"pid": os.getpid(), **detector.describe()})
 
     def _open_stream(self, message: Message) -> None:
@@ -167,13 +160,10 @@ class Studio:
             self._outbox,
             self._costs,
             int(self._settings.get("look_ahead", 0)),
+            self._settings.get("members", ()),
         )
         with self._lock:
             self._streams[message.ident] = stream
-        self._tell_apart(stream)
-
-    def _tell_apart(self, stream: Stream) -> None:
-        stream.who.can_be_told_apart(self._settings.get("members", ()), self._classes)
 
     def _close_stream(self, message: Message) -> None:
         with self._lock:

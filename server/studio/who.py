@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,41 +24,25 @@ class Exemptions:
 
 
 class Who:
-    """Keeps the exemptions in force, and the pipeline's recogniser only while somebody may be shown. Thread-safe:
-    `now` is replaced with every change."""
+    """Keeps the exemptions in force, and the pipeline's recogniser only while somebody may be shown. Other threads may read
+    `now`, which is replaced with every change."""
 
-    def __init__(self, name: str, pipeline: Pipeline) -> None:
+    def __init__(self, name: str, pipeline: Pipeline, members: Sequence[str]) -> None:
+        """`members`: whom the model tells apart by name."""
         self.now = Exemptions()
-        self._name, self._pipeline = name, pipeline
+        self._name, self._pipeline, self._members = name, pipeline, tuple(members)
         self._cover = Cover()
-        self._members: tuple[str, ...] = ()
-        self._classes: tuple[str, ...] = ()
-        self._lock = threading.Lock()
 
     def set_policy(self, policy: dict[str, Any]) -> None:
         """Take over what the policy states of it; what nobody understands covers everyone."""
-        with self._lock:
-            others_covered = policy["fancams"] != "show all" if "fancams" in policy else self.now.others_covered
-            try:
-                self._cover = parse_cover(policy["cover"]) if "cover" in policy else self._cover
-            except ValueError as error:
-                logger.warning("%s: %s: everyone is covered", self._name, error)
-                self._cover = Cover()
-            self._decide(others_covered)
-
-    def can_be_told_apart(self, members: Sequence[str], classes: Sequence[str]) -> None:
-        """The `members`, and what the model's `classes` are called; a member who is none of these is never recognised."""
-        with self._lock:
-            known = tuple(member for member in members if member in classes), tuple(classes)
-            if known == (self._members, self._classes):
-                return
-            self._members, self._classes = known
-            self.now = Exemptions(others_covered=self.now.others_covered)
-            self._decide(self.now.others_covered)
-
-    def _decide(self, others_covered: bool) -> None:
+        others_covered = policy["fancams"] != "show all" if "fancams" in policy else self.now.others_covered
+        try:
+            self._cover = parse_cover(policy["cover"]) if "cover" in policy else self._cover
+        except ValueError as error:
+            logger.warning("%s: %s: everyone is covered", self._name, error)
+            self._cover = Cover()
         names = self._cover.shown(self._members)
         shown = frozenset(number for number, member in enumerate(self._members) if member in names)
-        if shown != self.now.shown:  # what was known of them is forgotten, and has to be seen anew
-            self._pipeline.recogniser = Recogniser(self._members, self._classes) if shown else None
-        self.now = Exemptions(shown, others_covered)
+        before, self.now = self.now, Exemptions(shown, others_covered)
+        if shown != before.shown:  # what was known of them is forgotten, and has to be seen anew
+            self._pipeline.recogniser = Recogniser(self._members) if shown else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -144,9 +146,17 @@ def test_when_two_tracks_change_places_both_are_unsure_at_once_and_for_as_long_a
     assert after[-1] == [BEA, ADA]
 
 
-def test_classes_of_a_detector_become_claims() -> None:
-    detections = found([[0, 0, 9, 9]] * 4, [0.9, 0.8, 0.7, 0.6])
-    detections.classes[:] = [0, 2, 7, -1]
-    claims = Recogniser(BAND, ("face", "bea", "ada")).claims(detections)
-    assert claims.members.tolist() == [NOBODY, ADA, NOBODY, NOBODY]
+def claimed_of(names: tuple[str, ...], *classes: int) -> list[int]:
+    detections = replace(found([[0, 0, 9, 9]] * len(classes)), names=names, classes=np.array(classes, np.int32))
+    claims = Recogniser(BAND).claims(detections)
     np.testing.assert_array_equal(claims.scores, detections.scores)
+    return claims.members.tolist()
+
+
+def test_classes_of_a_detector_become_claims() -> None:
+    assert claimed_of(("cleo", "face", "bea", "ada"), 0, 1, 2, 3, 7, -1) == [CLEO, NOBODY, BEA, ADA, NOBODY, NOBODY]
+
+
+def test_a_detector_that_lacks_a_member_recognises_nobody() -> None:
+    """She might be taken for one of those it knows."""
+    assert claimed_of(("face", "bea", "ada"), 0, 1, 2) == [NOBODY] * 3

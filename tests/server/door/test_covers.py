@@ -53,6 +53,16 @@ def test_a_name_that_the_model_does_not_know_is_refused_and_changes_nothing() ->
     assert entry(house, names=True)["cover"] == "everyone"
 
 
+def test_what_still_waits_for_viewers_is_taken_back() -> None:
+    house = House(members=BAND)
+    house.publish()
+    redacted, raw = house.watch(), house.watch("raw", offered=("h264",))
+    house.hub.set_policy("stage", {"style": "mosaic"}, "token 0")
+    assert (redacted.feed.broadcast.dropped, raw.feed.broadcast.dropped) == (0, 0)
+    house.hub.set_policy("stage", {"cover": "everyone"}, "token 0")
+    assert (redacted.feed.broadcast.dropped, raw.feed.broadcast.dropped) == (1, 0)
+
+
 @pytest.mark.parametrize("cover", [{"except": ["ada"]}, {"only": ["ada"]}])
 def test_names_are_told_to_those_who_may_know_them_and_to_others_that_not_everyone_is_covered(
     cover: dict[str, Any],
