@@ -34,8 +34,8 @@ TICKS = 3000
 
 @dataclass
 class Clip:
-    """`units`: (data, key) of FRAMES frames that may be repeated without end, each with its number drawn into it; `luma`
-    and `faces` of each."""
+    """`units`: (data, key) of FRAMES frames that may be repeated without end, each with its number, from `first` on, drawn into
+    it; `luma` and `faces` of each."""
 
     codec: str
     width: int
@@ -43,6 +43,7 @@ class Clip:
     units: list[tuple[bytes, bool]]
     luma: list[np.ndarray]
     faces: list[np.ndarray]
+    first: int = 0
 
 
 class OddEncoder:
@@ -68,14 +69,15 @@ def _drawn() -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], list[Face]]:
 
 
 def pan(
-    codec: Codec, width: int, height: int, frames: int = FRAMES, negative: bool = False, key_every: int = FRAMES
-) -> Clip:
+    codec: Codec, width: int, height: int, frames: int = FRAMES, negative: bool = False, mirrored: bool = False,
+    key_every: int = FRAMES, first: int = 0,
+) -> Clip:  # fmt: skip
     """A pan over one drawn picture: the faces move, their boxes are known exactly, drawing costs a moment. A `negative` of
-    it is as good as another scene."""
+    it is as good as another scene; `mirrored`, the faces are elsewhere."""
     planes, faces = _drawn()
-    encoder = OddEncoder(width, height) if width % 2 else Encoder(codec, width, height)
-    clip = Clip(codec, width, height, [], [], [])
     boxes = np.array([face.xyxy_px for face in faces], np.float32)
+    encoder = OddEncoder(width, height) if width % 2 else Encoder(codec, width, height)
+    clip = Clip(codec, width, height, [], [], [], first)
     picture = Picture(width, height)
     half_w, half_h = (width + 1) // 2, (height + 1) // 2
     for n in range(frames):
@@ -85,11 +87,16 @@ def pan(
             plane[:] = source[:half_h, x // 2 : x // 2 + half_w]
         if negative:
             np.subtract(255, picture.y, out=picture.y)
-        draw_marker((picture.y, picture.u, picture.v), n)
+        if mirrored:
+            for plane in (picture.y, picture.u, picture.v):
+                plane[:] = plane[:, ::-1].copy()
+        draw_marker((picture.y, picture.u, picture.v), first + n)
         (unit,) = encoder.encode(picture.video_frame, n * TICKS, n % key_every == 0)
         clip.units.append((unit.data, unit.key))
         clip.luma.append(picture.y.copy())
         moved = boxes - np.array([x, 0, x, 0], np.float32)
+        if mirrored:
+            moved[:, [0, 2]] = width - moved[:, [2, 0]]
         inside = (moved[:, 0] >= 4) & (moved[:, 2] <= width - 4) & (moved[:, 3] <= height - 4)
         clip.faces.append(moved[inside])
     encoder.close()
