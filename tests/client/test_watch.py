@@ -114,6 +114,31 @@ def test_metadata_comes_while_inside_and_the_session_ends_with_it(door: Running,
     assert texts[1]["b"] == [[7, 10, 20, 30, 50, 92, 1]]
 
 
+@pytest.mark.parametrize("feed", ["raw", "redacted"])
+def test_panic_covers_a_recording_within_one_frame(door: Running, clip: Path, tmp_path: Path, feed: str) -> None:
+    recording, name = Recording(tmp_path / "out.mp4"), f"alarm-{feed}"
+
+    def declare() -> None:
+        body, json_type = json.dumps({"panic": True}), {"Content_Type": "application/json"}
+        assert door.ask("PATCH", f"/streams/{name}/redaction", body, **json_type).status == 200
+
+    async def scenario() -> tuple[int, int]:
+        async with published(door, clip, name):
+            async with Watcher(f"{door.url}/whep/{name}/{feed}", on_unit=lambda unit: recording.add(unit, "h264")):
+                await until(lambda: recording.counts()["frames"] > 20, "pictures")
+                await asyncio.to_thread(declare)
+                before = int(recording.counts()["frames"])
+                await until(lambda: recording.counts()["frames"] > before + 5, "slates")
+                return before, int(recording.counts()["frames"])
+
+    before, every = asyncio.run(scenario())
+    recording.close()
+    dark = [picture.to_ndarray()[: picture.height].mean() < 30 for picture in frames_of(tmp_path / "out.mp4")]
+    assert len(dark) == every
+    assert not any(dark[:15])
+    assert all(dark[before + 1 :]), "but for a frame that was on its way"
+
+
 def test_a_signal_ends_it_and_the_file_is_whole(door: Running, clip: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"
 
