@@ -10,16 +10,18 @@ import numpy as np
 
 from engines.train import colour
 from engines.train.data import Picture
+from engines.train.defocus import defocus
 
 GRIDS, GRID_SHARES = (1, 2, 3, 4), (0.5, 0.3, 0.15, 0.05)
 FACE_MIN_PX, FACE_MAX_PX, FACE_MAX_SHARE = 6.5, 300.0, 0.8
 WHOLE_SHARE, RANDOM_PLACE_SHARE = 0.35, 0.12
-UPSCALE_MAX = 6.0
+#: Enlarged further, a face is a blob, and a network that learns blobs finds faces in every blurred background.
+UPSCALE_MAX = 3.0
 #: The least size of a picture in its tile, as a share of the size that just fits; how often it is moved to fill the tile.
 COVER_MIN, FILL_SHARE = 0.7, 0.8
 ROTATION_SHARE, ROTATION_DEG, ASPECT = 1 / 3, 18.0, 0.12
 CUT_SHARE, FACE_IGNORED_PX = 0.5, 5.0
-MASK_SHARE, CLUTTER_SHARE, OCCLUSION_SHARE = 0.12, 0.3, 0.08
+MASK_SHARE, CLUTTER_SHARE, OCCLUSION_SHARE, DEFOCUS_SHARE = 0.12, 0.3, 0.08, 0.15
 MIRRORED = [1, 0, 2, 4, 3]
 
 
@@ -116,6 +118,8 @@ def tile(rng: np.random.Generator, source: Picture, width: int, height: int) -> 
     face = visible & ~doubtful
     sample = Sample(picture, boxes[face], landmarks[face].astype(np.float32), boxes[visible & doubtful])
     _draw_on_faces(rng, sample, source.masked[face])
+    if rng.random() < DEFOCUS_SHARE:
+        _defocus(rng, sample)
     look, gamma = colour.random_look(rng)
     sample.picture = colour.recolour(sample.picture, look, gamma)
     return sample
@@ -149,6 +153,12 @@ def _draw_on_faces(rng: np.random.Generator, sample: Sample, masked: np.ndarray)
                 -1,
                 cv2.LINE_AA,
             )
+
+
+def _defocus(rng: np.random.Generator, sample: Sample) -> None:
+    sample.picture, clear = defocus(rng, sample.picture, sample.boxes)
+    sample.ignore = np.concatenate([sample.ignore, sample.boxes[~clear]])
+    sample.boxes, sample.landmarks = sample.boxes[clear], sample.landmarks[clear]
 
 
 def _clutter(rng: np.random.Generator, sample: Sample) -> None:

@@ -10,7 +10,7 @@ from engines.train.assign import Targets, assign, paired_iou
 from engines.train.network import decode_boxes, decode_landmarks
 
 SCORE_WEIGHT, BOX_WEIGHT, LANDMARK_WEIGHT = 1.0, 2.5, 5.0
-NEGATIVE_WEIGHT, NEGATIVE_POWER = 0.75, 2.0
+NEGATIVE_WEIGHT, NEGATIVE_POWER = 0.75, 1.5
 LANDMARK_BETA = 0.02
 
 
@@ -29,7 +29,10 @@ def ciou_loss(boxes: Tensor, truth: Tensor) -> Tensor:
 
 
 def score_loss(logits: Tensor, quality: Tensor, ignored: Tensor) -> Tensor:
-    """Varifocal loss (Zhang et al., 2021), summed; `quality` is 0 at places without a face. All [n,p]."""
+    """Varifocal loss (Zhang et al., 2021), summed; `quality` is 0 at places without a face. All [n,p].
+
+    Negatives weigh p and not the paper's p²: faint false alarms are to be unlearnt too.
+    """
     with torch.no_grad():
         negative = NEGATIVE_WEIGHT * logits.sigmoid() ** NEGATIVE_POWER
         weight = torch.where(quality > 0, quality, negative).masked_fill(ignored, 0.0)
