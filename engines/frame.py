@@ -23,10 +23,6 @@ STAGES: Final = (
 """The ledger's stamps, in the order of a frame's way."""
 
 
-FACES: Final = ("face", "masked face")
-"""Classes that are faces whatever else the networks know."""
-
-
 def plane_view(plane: Any, width: int, height: int) -> U8:
     """An (height, width) uint8 view of an `av` video plane, without its line padding; writable when the plane is."""
     rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
@@ -146,9 +142,10 @@ class Frame:
 class Detections:
     """What the network found in one frame.
 
-    `boxes` (n, 4) float32 xyxy in pixels of the frame, `scores` (n,) float32, `classes` (n,) int32, indices into `names`,
-    `landmarks` (n, 5, 2) float32 px, NaN where unknown: eye, eye, nose, mouth corner, mouth corner from the picture's left.
-    `complete` is true only when the network has run on the very frame whose `rtp_time` and size these are.
+    `boxes` (n, 4) float32 xyxy in pixels of the frame, `scores` (n,) float32, `classes` (n,) int32, indices into `names`, of
+    which `face_names` are faces, `landmarks` (n, 5, 2) float32 px, NaN where unknown: eye, eye, nose, mouth corner, mouth
+    corner from the picture's left. `complete` is true only when the network has run on the very frame whose `rtp_time` and
+    size these are.
     """
 
     boxes: F32
@@ -159,7 +156,8 @@ class Detections:
     width: int
     height: int
     complete: bool
-    names: tuple[str, ...] = FACES[:1]
+    names: tuple[str, ...] = ("face",)
+    face_names: tuple[str, ...] = ("face",)
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -179,9 +177,13 @@ class Detections:
         )
 
     def faces(self) -> Detections:
-        """What is tracked and covered unless more is asked for: faces; all there is when the network calls nothing a face."""
-        named = [name for name in self.names if name in FACES]
-        return self.of(named or self.names)
+        """What is tracked, and covered unless a policy says otherwise."""
+        return self.of(self.face_names)
+
+    def others(self) -> Detections | None:
+        """What is no face; None where the network knows faces alone."""
+        others = set(self.names).difference(self.face_names)
+        return self.of(others) if others else None
 
     def belong_to(self, frame: Frame) -> bool:
         return (

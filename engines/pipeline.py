@@ -29,6 +29,7 @@ WARY_FRAMES: Final = 10
 class Analysed:
     """A frame and all that is known of it.
 
+    `detections` are the faces, which `tracks` are of; `others` what else the networks know and found (persons, plates).
     `shot` counts the pictures that go on from one another: it rises at the first frame, at each cut and change of size.
     `wary`: within WARY_FRAMES of that. `tracks` are predictions when the detections are not complete.
     """
@@ -38,6 +39,7 @@ class Analysed:
     tracks: Tracks
     shot: int
     wary: bool
+    others: Detections | None = None
 
     @property
     def time_s(self) -> float:
@@ -78,6 +80,7 @@ class Pipeline:
             self._since_cut = 0
         self._since_cut += 1
         time_s = frame.rtp_time / RTP_CLOCK_HZ
+        detections, others = detections.faces(), detections.others()
         if detections.belong_to(frame):
             tracks = self.tracker.step(detections, time_s, cut=cut, looks=describe(frame, detections.boxes))
             recogniser = self.recogniser
@@ -86,7 +89,7 @@ class Pipeline:
         else:
             tracks = self.tracker.predict(time_s)
         frame.ledger.tracked = time.monotonic_ns()
-        return Analysed(frame, detections, tracks, self._shot, self._since_cut <= WARY_FRAMES)
+        return Analysed(frame, detections, tracks, self._shot, self._since_cut <= WARY_FRAMES, others)
 
 
 class Feed(Protocol):
@@ -143,12 +146,12 @@ class RawFeed(PictureFeed):
 
 
 class OverlayFeed(RawFeed):
-    """The source with boxes, ids and scores drawn on it."""
+    """The source with boxes, ids, scores and other classes' names drawn on it."""
 
     def render(self, analysed: Analysed, extra_boxes: F32 | None = None) -> Picture | None:
         picture = super().render(analysed)
         if picture is not None:
-            draw(picture, analysed.detections, analysed.tracks)
+            draw(picture, analysed.detections, analysed.tracks, analysed.others)
         return picture
 
 

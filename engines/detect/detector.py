@@ -29,6 +29,7 @@ from engines.runtimes import (
 DEFAULT_LONG_SIDE: Final = 640
 LEAST_SCORE: Final = 0.1
 """Scores from here on are kept: the tracker and the redactor know what to make of low ones."""
+FACES: Final = ("face", "masked face")
 SHAPES_KEPT: Final = 8
 
 
@@ -80,6 +81,8 @@ class Detector:
         self.family = family_of(signature, family)
         self.names = class_names(signature, self.family, names)
         """What the indices in `Detections.classes` mean."""
+        self.face_names = tuple(name for name in self.names if name in FACES) or self.names
+        """Those that are faces: all of them, where none is called so (a network of members)."""
         self._fixed_size = signature.fixed_size
         self._ready: dict[tuple[int, int], _Ready] = {}
 
@@ -100,6 +103,7 @@ class Detector:
         return Detections(
             letterbox.to_frame(found.boxes), found.scores, found.classes, letterbox.to_frame(found.landmarks),
             frame.rtp_time, frame.width, frame.height, complete=True,
+            names=self.names, face_names=self.face_names,
         )  # fmt: skip
 
     def _letterbox(self, width: int, height: int) -> Letterbox:

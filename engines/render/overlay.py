@@ -22,9 +22,12 @@ SHOWN_UNSEEN_S: Final = 1.0
 YUV = tuple[int, int, int]
 
 
-def draw(picture: Picture, detections: Detections, tracks: Tracks) -> None:
-    """Draw confirmed tracks with id and score (thin while predicted) and, in grey, detections without a track."""
+def draw(picture: Picture, detections: Detections, tracks: Tracks, others: Detections | None = None) -> None:
+    """Draw confirmed tracks with id and score (thin while predicted) and, in grey, detections without a track and, by their
+    names, `others`."""
     thickness = max(1, round(min(picture.width, picture.height) / 300))
+    if others is not None:
+        _draw_others(picture, others)
     loose = detections.scores >= LEAST_SCORE
     loose[tracks.detection[tracks.measured]] = False
     for box in np.rint(detections.boxes[loose]).astype(int).tolist():
@@ -37,6 +40,13 @@ def draw(picture: Picture, detections: Detections, tracks: Tracks) -> None:
         _rectangle(picture, box, colour, thickness if measured else 1)
         label = f"{tracks.ids[i]}" + (f" {tracks.scores[i]:.2f}" if measured else "")
         _label(picture, box, label, colour)
+
+
+def _draw_others(picture: Picture, others: Detections) -> None:
+    for i in np.flatnonzero(others.scores >= LEAST_SCORE).tolist():
+        box = np.rint(others.boxes[i]).astype(int).tolist()
+        _rectangle(picture, box, GREY_YUV, 1)
+        _label(picture, box, f"{others.names[others.classes[i]]} {others.scores[i]:.2f}", GREY_YUV)
 
 
 def _rectangle(picture: Picture, box: list[int], colour: YUV, thickness: int) -> None:
