@@ -1,17 +1,20 @@
 // The ledger of the last frames as a stacked bar: median milliseconds by stage.
 
-const STAGES = ["arrived", "decoded", "batched", "detected", "tracked", "rendered", "encoded", "sent"];
-const COLOURS = ["#5b6b86", "#6fb1ff", "#4d5a72", "#7ee0c3", "#3aa98a", "#ffc46b", "#ff9d6b", "#b79bff"];
+const STAGES = ["arrived", "delayed", "decoded", "batched", "detected", "tracked", "waited", "rendered", "encoded", "sent"];
+const COLOURS = ["#5b6b86", "#39445a", "#6fb1ff", "#4d5a72", "#7ee0c3", "#3aa98a", "#8a96ab", "#ffc46b", "#ff9d6b", "#b79bff"];
 const MEANING = {
   arrived: "captured → arrived",
+  delayed: "safety delay",
   decoded: "decode",
   batched: "wait for the detector",
   detected: "detect",
   tracked: "track",
+  waited: "look ahead",
   rendered: "cover",
   encoded: "encode",
   sent: "send",
 };
+const ONLY_WHERE_ASKED_FOR = new Set(["delayed", "waited"]);
 const KEPT = 60;
 
 export class Ledger {
@@ -33,7 +36,7 @@ export class Ledger {
       const value = document.createElement("dd");
       row.append(mark, name, value);
       legend.append(row);
-      this.#parts.set(stage, { part, value });
+      this.#parts.set(stage, { part, row, value });
     });
     setInterval(() => this.#show(), 500);
   }
@@ -49,9 +52,10 @@ export class Ledger {
 
   #show() {
     const frames = this.#frames;
-    for (const [stage, { part, value }] of this.#parts) {
+    for (const [stage, { part, row, value }] of this.#parts) {
       const ms = quantile(frames.map((frame) => frame[stage] ?? 0), 0.5);
       part.style.flexGrow = String(ms);
+      part.style.display = row.style.display = ms === 0 && ONLY_WHERE_ASKED_FOR.has(stage) ? "none" : "";
       value.textContent = frames.length ? `${ms.toFixed(1)} ms` : "–";
     }
     const totals = frames.map((frame) => Object.entries(frame).reduce((sum, [name, ms]) => (name === "arrived" ? sum : sum + ms), 0));
