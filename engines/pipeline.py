@@ -9,6 +9,9 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
+import numpy as np
+
+from engines.besides import Besides, Seen
 from engines.frame import F32, RTP_CLOCK_HZ, Detections, Frame, Picture, PicturePool, RedactedFrame, Tracks
 from engines.render.crop import DEFAULT_PRESET, Camera, crop, output_size
 from engines.render.overlay import draw
@@ -40,10 +43,19 @@ class Analysed:
     shot: int
     wary: bool
     others: Detections | None = None
+    besides: Seen | None = None
+    """What is covered besides faces."""
 
     @property
     def time_s(self) -> float:
         return self.frame.rtp_time / RTP_CLOCK_HZ
+
+    def with_besides(self, extra_boxes: F32 | None) -> F32 | None:
+        """`extra_boxes` (m, 4) xyxy px and those that are covered besides faces."""
+        if self.besides is None:
+            return extra_boxes
+        boxes = self.besides.boxes
+        return boxes if extra_boxes is None else np.concatenate((extra_boxes, boxes))
 
 
 class Pipeline:
@@ -55,6 +67,7 @@ class Pipeline:
         self.tracker = tracker or Tracker()
         self.recogniser: Recogniser | None = None
         """Says who the tracks are; None while everyone is covered, since then nobody needs to know."""
+        self.besides = Besides()
         self._cuts = CutDetector()
         self._size = (0, 0)
         self._shot = 0
@@ -74,22 +87,26 @@ class Pipeline:
         if size != self._size:
             self._size, self._cuts = size, CutDetector()
             self.tracker.forget()
+            self.besides.forget()
         cut = self._cuts.step(frame.y)
         if cut:
             self._shot += 1
             self._since_cut = 0
         self._since_cut += 1
         time_s = frame.rtp_time / RTP_CLOCK_HZ
-        detections, others = detections.faces(), detections.others()
+        found, besides = detections, None
+        detections, others = found.faces(), found.others()
         if detections.belong_to(frame):
             tracks = self.tracker.step(detections, time_s, cut=cut, looks=describe(frame, detections.boxes))
             recogniser = self.recogniser
             if recogniser is not None:
                 tracks = replace(tracks, members=recogniser.recognise(detections, tracks, time_s, cut=cut))
+            wary = self._since_cut <= WARY_FRAMES
+            besides = self.besides.step(found, detections, tracks, self._shot, time_s, cut=cut, wary=wary)
         else:
             tracks = self.tracker.predict(time_s)
         frame.ledger.tracked = time.monotonic_ns()
-        return Analysed(frame, detections, tracks, self._shot, self._since_cut <= WARY_FRAMES, others)
+        return Analysed(frame, detections, tracks, self._shot, self._since_cut <= WARY_FRAMES, others, besides)
 
 
 class Feed(Protocol):
@@ -114,7 +131,11 @@ class RedactedFeed:
 
     def render(self, analysed: Analysed, extra_boxes: F32 | None = None) -> RedactedFrame:
         return self.redactor.redact(
-            analysed.frame, analysed.detections, analysed.tracks, extra_boxes=extra_boxes, wary=analysed.wary
+            analysed.frame,
+            analysed.detections,
+            analysed.tracks,
+            extra_boxes=analysed.with_besides(extra_boxes),
+            wary=analysed.wary,
         )
 
     def release(self, result: RedactedFrame | Picture) -> None:
@@ -193,7 +214,12 @@ class FancamFeed(PictureFeed):
             return None
         frame, detections, tracks = analysed.frame, analysed.detections, analysed.tracks
         return self.redactor.cover_others(
-            frame, detections, tracks, self.track_id, extra_boxes=extra_boxes, wary=analysed.wary
+            frame,
+            detections,
+            tracks,
+            self.track_id,
+            extra_boxes=analysed.with_besides(extra_boxes),
+            wary=analysed.wary,
         )
 
 

@@ -61,16 +61,21 @@ def choose_covers(
     if extra_boxes is not None and len(extra_boxes):
         boxes.append(np.asarray(extra_boxes, np.float32))
         ids.append(np.full(len(extra_boxes), -1, np.int64))
-    loose = _loose_detections(detections, tracks, wary)
-    boxes.append(_doubted(detections.boxes, detections.scores)[loose])
-    ids.append(np.full(len(loose), -1, np.int64))
-    kept = _kept_tracks(tracks, width, height)
-    boxes.append(_track_boxes(detections, tracks)[kept])
-    ids.append(tracks.ids[kept])
-    every = np.concatenate(boxes)
+    found, found_ids = boxes_to_cover(detections, tracks, wary=wary)
+    every = np.concatenate((*boxes, found))
     if not np.isfinite(every).all():
         raise ValueError("a face's box is not finite")
-    return Covers(_grown(every, width, height), np.concatenate(ids))
+    return Covers(_grown(every, width, height), np.concatenate((*ids, found_ids)))
+
+
+def boxes_to_cover(detections: Detections, tracks: Tracks, *, wary: bool = False) -> tuple[F32, NDArray[np.int64]]:
+    """(n, 4) xyxy px: what covers must hold of the detections and their tracks, before they are grown by GROW; and (n,) the
+    tracks' ids, or -1."""
+    loose = _loose_detections(detections, tracks, wary)
+    kept = _kept_tracks(tracks, detections.width, detections.height)
+    boxes = _doubted(detections.boxes, detections.scores)[loose], _track_boxes(detections, tracks)[kept]
+    ids = np.full(len(loose), -1, np.int64), tracks.ids[kept]
+    return np.concatenate(boxes), np.concatenate(ids)
 
 
 def _loose_detections(detections: Detections, tracks: Tracks, wary: bool) -> NDArray[np.intp]:
