@@ -20,7 +20,7 @@ from engines.codecs.files import VideoFile
 from engines.codecs.mux import Audio, Mp4Writer
 from engines.detect.detector import Detector
 from engines.frame import F32, RTP_CLOCK_HZ
-from engines.pipeline import Analysed, FancamFeed, Pipeline, RedactedFeed
+from engines.pipeline import Analysed, DelayLine, FancamFeed, Pipeline, RedactedFeed
 from engines.render.crop import DEFAULT_PRESET, output_size
 from engines.render.redact import Style
 from engines.render.zones import Zones
@@ -104,7 +104,7 @@ def process(
         summary = Summary(video.name, source.width, source.height, float(source.fps), options=told(options))
         detector.warm_up(source.width, source.height)
         summary.detector = detector.describe()
-        pipeline, lookahead = Pipeline(detector), Lookahead[Analysed]()
+        pipeline, lookahead = Pipeline(detector), DelayLine()
         with Writers(source, out, options, summary) as writers:
             confirmed: set[int] = set()
             for frame in source:

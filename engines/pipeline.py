@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from engines.render.redact import Redactor, Style
 from engines.track.appearance import describe
 from engines.track.cuts import CutDetector
 from engines.track.identity import Recogniser
+from engines.track.lookahead import Lookahead
 from engines.track.tracker import Tracker
 
 if TYPE_CHECKING:
@@ -107,6 +108,30 @@ class Pipeline:
             tracks = self.tracker.predict(time_s)
         frame.ledger.tracked = time.monotonic_ns()
         return Analysed(frame, detections, tracks, self._shot, self._since_cut <= WARY_FRAMES, others, besides)
+
+
+class DelayLine(Lookahead[Analysed]):
+    """Holds analysed frames back; what later frames tell of what is covered besides faces is in them when they come out."""
+
+    def __init__(self, **limits: Any) -> None:
+        super().__init__(**limits)
+        self._besides = Lookahead[Seen](**limits)
+
+    def push(self, item: Analysed) -> list[tuple[Analysed, F32]]:
+        seen = item.besides or Seen.nothing(item.shot, item.time_s)
+        return self._joined(super().push(item), self._besides.push(seen))
+
+    def flush(self) -> list[tuple[Analysed, F32]]:
+        return self._joined(super().flush(), self._besides.flush())
+
+    @staticmethod
+    def _joined(items: list[tuple[Analysed, F32]], seen: list[tuple[Seen, F32]]) -> list[tuple[Analysed, F32]]:
+        joined = []
+        for (item, extra), (now, later) in zip(items, seen, strict=True):
+            if len(now.boxes) or len(later):
+                item = replace(item, besides=replace(now, boxes=np.concatenate((now.boxes, later))))
+            joined.append((item, extra))
+        return joined
 
 
 class Feed(Protocol):

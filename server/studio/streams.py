@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from engines.codecs.decode import Codec
 from engines.frame import F32, RTP_CLOCK_HZ, Detections, Frame, Tracks
-from engines.pipeline import Analysed, Pipeline
+from engines.pipeline import Analysed, DelayLine, Pipeline
 from engines.render.redact import STYLES, Style
 from engines.render.zones import EVERYWHERE, Zones
-from engines.track.lookahead import Lookahead
 from server.link import Kind
 from server.studio.costs import TRACK, Costs, Stopwatch
 from server.studio.intake import AccessUnit, Intake, Timeline
@@ -67,7 +66,7 @@ class Stream:
         self.size: tuple[int, int] | None = None
         self.tracks = Tracks.empty()
         self._inference, self._outbox, self.costs = inference, outbox, costs
-        self._look_ahead, self._lookahead = look_ahead, Lookahead[Analysed](frames=look_ahead)
+        self._look_ahead, self._lookahead = look_ahead, DelayLine(frames=look_ahead)
         self._feeds: tuple[LiveFeed, ...] = ()
         self._feeds_lock = threading.Lock()
         self._in_a_row = self._shot = 0
