@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from engines.frame import F32, Detections, Tracks
 from engines.render.covers import GROW, boxes_to_cover
@@ -32,9 +31,9 @@ class Seen:
     shot: int
     time_s: float
 
-    def with_later(self, boxes: F32) -> Seen:
-        """With the boxes (m, 4) xyxy px that later frames have told."""
-        return replace(self, boxes=np.concatenate((self.boxes, boxes)))
+    @classmethod
+    def nothing(cls, shot: int, time_s: float) -> Seen:
+        return cls(np.zeros((0, 4), np.float32), Tracks.empty(), shot, time_s)
 
 
 class Besides:
@@ -110,11 +109,12 @@ def unseen_heads(persons: Detections, faces: F32) -> Detections:
 
 
 def _together(a: Detections, b: Detections) -> Detections:
-    def both(name: str) -> NDArray[np.float32]:
-        return np.concatenate((getattr(a, name), getattr(b, name)))
-
     return replace(
-        a, boxes=both("boxes"), scores=both("scores"), classes=both("classes"), landmarks=both("landmarks")
+        a,
+        boxes=np.concatenate((a.boxes, b.boxes)),
+        scores=np.concatenate((a.scores, b.scores)),
+        classes=np.concatenate((a.classes, b.classes)),
+        landmarks=np.concatenate((a.landmarks, b.landmarks)),
     )
 
 
