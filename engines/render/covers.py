@@ -44,6 +44,14 @@ class Covers:
     def __len__(self) -> int:
         return len(self.boxes)
 
+    def without(self, boxes: NDArray[np.int32]) -> Covers:
+        """These but for one cover of exactly each box of `boxes` (m, 4); a box that no cover has takes none away."""
+        stay = np.ones(len(self), np.bool_)
+        for box in boxes:
+            same = np.flatnonzero(stay & (self.boxes == box).all(axis=1))
+            stay[same[:1]] = False
+        return Covers(self.boxes[stay], self.ids[stay])
+
 
 def choose_covers(
     detections: Detections, tracks: Tracks, extra_boxes: F32 | None = None, *, wary: bool = False
