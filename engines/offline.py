@@ -21,10 +21,12 @@ from engines.codecs.mux import Audio, Mp4Writer
 from engines.detect.detector import Detector
 from engines.frame import F32, RTP_CLOCK_HZ
 from engines.pipeline import Analysed, DelayLine, FancamFeed, Pipeline, RedactedFeed
+from engines.policy import Cover
 from engines.render.crop import DEFAULT_PRESET, output_size
 from engines.render.redact import Style
 from engines.render.zones import Zones
 from engines.report import Report
+from engines.track.identity import Recogniser
 from engines.track.lookahead import Lookahead
 
 LEAST_SEEN_S: Final = 1.0
@@ -44,14 +46,18 @@ class Options:
     crf: int = 23
     zones: Zones = field(default_factory=Zones)
     """Burnt into everything that is written."""
+    cover: Cover = field(default_factory=Cover)
+    """Who is covered in the redacted video; the fancams show all."""
+    members: tuple[str, ...] = ()
+    """Whom the detector tells apart: classes of its that are people."""
     report: Path | None = None
     """Folder for report.json and report.html."""
 
 
 def told(options: Options) -> dict[str, Any]:
     """The options as the summary has them."""
-    plain = {name: getattr(options, name) for name in Options.__slots__ if name != "report"}
-    return {**plain, "zones": options.zones.polygons}
+    plain = {name: getattr(options, name) for name in Options.__slots__ if name not in ("report", "members")}
+    return {**plain, "zones": options.zones.polygons, "cover": options.cover.told()}
 
 
 @dataclass(slots=True)
@@ -105,6 +111,8 @@ def process(
         detector.warm_up(source.width, source.height)
         summary.detector = detector.describe()
         pipeline, lookahead = Pipeline(detector), DelayLine()
+        if options.cover.shown(options.members):
+            pipeline.recogniser = Recogniser(options.members)
         with Writers(source, out, options, summary) as writers:
             confirmed: set[int] = set()
             for frame in source:
@@ -192,6 +200,7 @@ class Writers:
     def _write_all(self, files: ExitStack) -> None:
         rows = files.enter_context(Rows(self._out / "tracks.csv"))
         redacted = RedactedFeed((self._source.width, self._source.height), self._options.style)
+        redacted.redactor.shown = self._options.cover.shown(self._options.members)
         video: Mp4Writer | None = None
         fancams: dict[int, Fancam] = {}
         index = 0
@@ -202,7 +211,7 @@ class Writers:
             video.write(safe.picture, ready.item.frame.rtp_time)
             redacted.release(safe)
             if self.report is not None:
-                self.report.add(ready.item, ready.extra_boxes)
+                self.report.add(ready.item, ready.extra_boxes, redacted.redactor.shown)
             self._write_people(index, ready, rows, fancams, files)
             self._summary.seconds = ready.item.time_s
             index += 1

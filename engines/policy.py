@@ -26,15 +26,19 @@ class Cover:
     kind: Literal["except", "only"] = "except"
     names: tuple[str, ...] = ()
 
-    def shown(self, members: Sequence[str]) -> frozenset[str]:
-        """Those of `members`, all that can be told apart, who are not covered while they are surely themselves.
+    def shown(self, members: Sequence[str]) -> frozenset[int]:
+        """Those of `members`, all that can be told apart, who are not covered while they are surely themselves: their places.
 
         Nobody where one who must be covered is not among them, and so might be taken for another.
         """
-        named, known = frozenset(self.names), frozenset(members)
-        if self.kind == "except":
-            return known & named
-        return known - named if named <= known else frozenset()
+        if self.kind == "only" and not set(self.names) <= set(members):
+            return frozenset()
+        seen = self.kind == "except"
+        return frozenset(place for place, name in enumerate(members) if (name in self.names) == seen)
+
+    def told(self) -> str | dict[str, list[str]]:
+        """As `parse_cover` takes it."""
+        return {self.kind: list(self.names)} if self.names else "everyone"
 
     def check(self, members: Collection[str]) -> None:
         """Raises ValueError: a name that is none of `members`, so that nobody can be sure who it is."""

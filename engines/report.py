@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, field
 from html import escape
 from pathlib import Path
@@ -20,6 +20,7 @@ import numpy as np
 from engines.frame import F32
 from engines.pipeline import Analysed
 from engines.render.covers import ALWAYS_SCORE, HOLD_S, choose_covers
+from engines.render.exempt import leave_out, surely
 from engines.track.associate import overlaps
 
 SURE_SCORE: Final = 0.5
@@ -40,6 +41,8 @@ class FrameReport:
     doubtful: int
     coasted: int
     covered_share: float
+    shown: list[list[float]]
+    """Boxes xyxy px of those who are seen by policy."""
 
 
 @dataclass(slots=True)
@@ -73,10 +76,11 @@ class Report:
     frames: list[FrameReport] = field(default_factory=list)
     sightings: dict[int, Sighting] = field(default_factory=dict)
 
-    def add(self, item: Analysed, extra_boxes: F32) -> None:
-        """The next frame, with the boxes that only its neighbours in time know of."""
+    def add(self, item: Analysed, extra_boxes: F32, shown: Collection[int] = ()) -> None:
+        """The next frame, with the boxes that only its neighbours in time know of, and the members who may be seen."""
         tracks, detections = item.tracks, item.detections
-        covers = choose_covers(detections, tracks, extra_boxes, wary=item.wary)
+        seen = surely(tracks, () if item.wary else shown)
+        covers = leave_out(choose_covers(detections, tracks, extra_boxes, wary=item.wary), seen)
         self.frames.append(
             FrameReport(
                 round(item.time_s, 3),
@@ -84,6 +88,7 @@ class Report:
                 int(((detections.scores >= ALWAYS_SCORE) & (detections.scores < SURE_SCORE)).sum()),
                 int((~tracks.measured & (tracks.unseen_s <= HOLD_S)).sum()),
                 round(self._share(covers.boxes), 4),
+                np.round(tracks.boxes[np.isin(tracks.ids, seen)], 1).tolist(),
             )
         )
         for i in np.flatnonzero(tracks.measured).tolist():
@@ -145,6 +150,7 @@ class Report:
             "found": sum(frame.found for frame in self.frames),
             "doubtful": sum(frame.doubtful for frame in self.frames),
             "coasted": sum(frame.coasted for frame in self.frames),
+            "shown": sum(len(frame.shown) for frame in self.frames),
             "covered_share": round(sum(frame.covered_share for frame in self.frames) / count, 4),
             "look_at": [asdict(doubt) for doubt in doubts],
             "per_frame": [asdict(frame) for frame in self.frames],
@@ -188,7 +194,7 @@ def _page(told: dict[str, Any]) -> str:
             f"<title>Redaction of {escape(told['source']['name'])}</title><style>{STYLE}</style>",
             f"<h1>Redaction of {escape(told['source']['name'])}</h1>",
             f"<p>{told['frames']} frames. Found in them: {told['found']} faces, and {told['doubtful']} places that may be one, "
-            f"all of them covered; {told['coasted']} times a face was covered that was not found in that very frame. "
+            f"all of them covered{_but(told['shown'])}; {told['coasted']} times a face was covered that was not found in that very frame. "
             f"{100 * told['covered_share']:.1f} % of the picture is covered on average.</p>",
             "<p>A face that was never found is not covered and not listed here.</p>",
             "<h2>Covered share of the picture over time</h2>",
@@ -212,6 +218,10 @@ def _page(told: dict[str, Any]) -> str:
             "",
         )
     )
+
+
+def _but(shown: int) -> str:
+    return f" but for {shown} times that one was seen by policy" if shown else ""
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.frame import Detections, Tracks
-from engines.render.covers import ALWAYS_SCORE
+from engines.render.covers import ALWAYS_SCORE, Covers
 
 SURE_SCORE: Final = 0.5
 """A detection from here on shows that a track is still where the face is that its fancam follows."""
@@ -43,6 +43,12 @@ def followed(detections: Detections, tracks: Tracks, track_id: int) -> NDArray[n
     apart = (rivals[None, :, :2] >= boxes[:, None, 2:]) | (rivals[None, :, 2:] <= boxes[:, None, :2])
     alone = bool(apart.any(axis=2).all()) and bool(detections.scores[own] >= SURE_SCORE)
     return tracks.ids[[at]] if alone else np.zeros(0, np.int64)
+
+
+def leave_out(covers: Covers, ids: NDArray[np.int64]) -> Covers:
+    """The covers but those of the tracks `ids` themselves."""
+    stay = ~np.isin(covers.ids, ids)
+    return Covers(covers.boxes[stay], covers.ids[stay])
 
 
 def _seen(tracks: Tracks) -> NDArray[np.bool_]:

@@ -31,7 +31,7 @@ from engines.frame import (
     Tracks,
 )
 from engines.render.covers import Covers, choose_covers
-from engines.render.exempt import followed, surely
+from engines.render.exempt import followed, leave_out, surely
 from engines.render.slate import draw_slate
 
 Style = Literal["solid", "mosaic", "blur"]
@@ -89,11 +89,13 @@ class Redactor:
         *,
         extra_boxes: F32 | None = None,
         wary: bool = False,
+        removed: NDArray[np.int32] | None = None,
     ) -> RedactedFrame:
         """A covered copy of `frame`; release it when it is encoded.
 
         `extra_boxes` (m, 4) xyxy px are covered too; `wary` covers doubtful detections everywhere (after a cut), and those
-        who are shown by policy. Covers of others are painted over these as well.
+        who are shown by policy. Covers of others are painted over these as well. `removed` (m, 4) int32 are the covers
+        that a person has looked at and taken away.
 
         Raises:
             Unsafe: the detections are not complete or not of this frame, or a box is not finite.
@@ -102,7 +104,7 @@ class Redactor:
         if self.panic:
             return self.slate(frame.width, frame.height, PANIC, frame.rtp_time)
         shown = surely(tracks, () if wary else self.shown)
-        picture = self._covered(frame, detections, tracks, extra_boxes, wary, shown)
+        picture = self._covered(frame, detections, tracks, extra_boxes, wary, shown, removed)
         pool = self._pool(frame.width, frame.height)
         return RedactedFrame(picture, pool, frame.rtp_time, None, seal=REDACTOR_SEAL)
 
@@ -141,15 +143,15 @@ class Redactor:
         extra_boxes: F32 | None,
         wary: bool,
         shown: NDArray[np.int64],
+        removed: NDArray[np.int32] | None = None,
     ) -> Picture:
-        """A copy of `frame` with all covers painted but those of the tracks `shown`. Raises Unsafe."""
+        """A copy of `frame` with all covers painted but those of the tracks `shown` and the `removed`. Raises Unsafe."""
         try:
-            covers = choose_covers(detections, tracks, extra_boxes, wary=wary)
+            covers = leave_out(choose_covers(detections, tracks, extra_boxes, wary=wary), shown)
         except ValueError as error:
             raise Unsafe(str(error)) from error
-        if len(shown):
-            stay = ~np.isin(covers.ids, shown)
-            covers = Covers(covers.boxes[stay], covers.ids[stay])
+        if removed is not None:
+            covers = covers.without(removed)
         pool = self._pool(frame.width, frame.height)
         picture = pool.take()
         try:

@@ -41,8 +41,7 @@ class Who:
         except ValueError as error:
             logger.warning("%s: %s: everyone is covered", self._name, error)
             self._cover = Cover()
-        names = self._cover.shown(self._members)
-        shown = frozenset(number for number, member in enumerate(self._members) if member in names)
+        shown = self._cover.shown(self._members)
         before, self.now = self.now, Exemptions(shown, others_covered)
         if shown != before.shown:  # what was known of them is forgotten, and has to be seen anew
             self._pipeline.recogniser = Recogniser(self._members) if shown else None

@@ -168,12 +168,12 @@ def test_in_panic_no_fancam_is_made() -> None:
 
 def test_a_member_is_seen_once_surely_recognised_and_covered_at_once_when_the_policy_ends_it() -> None:
     pipeline, redactor = Pipeline(), Redactor()
-    pipeline.recogniser = Recogniser(("ada", "bea"), ("ada", "bea"))
+    pipeline.recogniser = Recogniser(("ada", "bea"))
     redactor.shown = frozenset({ADA})
     seen = []
     for n in range(30):
         source = noise_frame(rtp_time=n * 3000, seed=5)
-        detections = found([LEFT, RIGHT], of=source)
+        detections = replace(found([LEFT, RIGHT], of=source), names=("ada", "bea"), face_names=("ada", "bea"))
         detections.classes[:] = [ADA, BEA]
         state = pipeline.track(source, detections)
         result = redactor.redact(source, detections, state.tracks, wary=state.wary)
