@@ -1,4 +1,5 @@
-"""By walking the code: only the redactor makes a `RedactedFrame`, and nobody makes a decoder's planes writable."""
+"""By walking the code: only the redactor makes a `RedactedFrame`, nothing else gets to an encoder of the redacted feed, nobody
+makes a decoder's planes writable, and nothing in the environment has a say."""
 
 from __future__ import annotations
 
@@ -10,32 +11,92 @@ import pytest
 from engines.frame import Picture, PicturePool, RedactedFrame
 
 ROOT = Path(__file__).resolve().parents[2]
-REDACTOR, FRAME = "engines/render/redact.py", "engines/frame.py"
+REDACTOR, FRAME, PIPELINE = "engines/render/redact.py", "engines/frame.py", "engines/pipeline.py"
+LIVE, OFFLINE = "server/studio/feeds.py", "engines/offline.py"
 FILES = [
     path for folder in ("engines", "server", "client", "benchmarks") for path in sorted((ROOT / folder).rglob("*.py"))
 ]
+OPENS_ENCODERS = {
+    "engines/codecs/encode.py": "the encoder itself",
+    "engines/codecs/mux.py": "the same for files",
+    "engines/scene/write.py": "drawn scenes",
+    "server/pull/video.py": "an input on its way in, which has nothing of the server's",
+    "server/studio/calibrate.py": "a drawn face, to see what that costs",
+    "server/studio/studio.py": "slates",
+    LIVE: "the feeds: redacted takes RedactedFrame",
+    OFFLINE: "files: redacted.mp4 is written from RedactedFrame",
+}
+"""Where pictures are encoded or written, in engines and server; recordings are made by viewers of what they are sent."""
+NAMES = {"REDACTOR_SEAL": "seal", "RedactedFrame": "make"}
+
+
+def name_of(node: ast.AST) -> str:
+    return getattr(node, "id", "") or getattr(node, "attr", "")
 
 
 def uses(tree: ast.AST) -> set[str]:
     """How a module touches the redacted frame: names the seal, constructs the class, reaches around both."""
     found = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Name | ast.Attribute | ast.alias):
-            name = (
-                node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else node.name
-            )
-            if name == "REDACTOR_SEAL":
-                found.add("seal")
-        if isinstance(node, ast.Constant) and node.value == "REDACTOR_SEAL":
+        if name_of(node) == "REDACTOR_SEAL" or (isinstance(node, ast.alias) and node.name == "REDACTOR_SEAL"):
             found.add("seal")
+        if isinstance(node, ast.Constant) and node.value in (*NAMES, "engines.frame"):  # getattr, vars, import_module
+            found.add(NAMES.get(node.value, "make"))
+        if isinstance(node, ast.alias) and node.name == "RedactedFrame" and node.asname:
+            found.add("make")
+        if isinstance(node, ast.ImportFrom) and node.module == "engines.frame" and node.names[0].name == "*":
+            found.add("make")
         if isinstance(node, ast.Call):
-            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            words = {argument.id for argument in node.args if isinstance(argument, ast.Name)}
-            if called == "RedactedFrame" or ("RedactedFrame" in words and called not in ("isinstance", "issubclass")):
+            given = {name_of(argument) for argument in (*node.args, *(word.value for word in node.keywords))}
+            called = name_of(node.func)
+            if called == "RedactedFrame" or ("RedactedFrame" in given and called not in ("isinstance", "issubclass")):
                 found.add("make")
-        if isinstance(node, ast.ClassDef) and any(getattr(base, "id", "") == "RedactedFrame" for base in node.bases):
+        if isinstance(node, ast.Assign) and name_of(node.value) == "RedactedFrame":
+            found.add("make")
+        if isinstance(node, ast.ClassDef) and {"RedactedFrame", "Redactor"} & {name_of(base) for base in node.bases}:
             found.add("make")
     return found
+
+
+def has_picture(node: ast.AST) -> bool:
+    """Whether what is reached lies in somebody's `.picture`."""
+    return any(isinstance(part, ast.Attribute) and part.attr == "picture" for part in ast.walk(node))
+
+
+def changes(tree: ast.AST) -> bool:
+    """Whether a module that has redacted frames changes one, or how the redactor makes them."""
+    if not any(name_of(node) in ("RedactedFrame", "Redactor", "RedactedFeed", "redactor") for node in ast.walk(tree)):
+        return False
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            if name_of(node.func) in ("copy_from", "fill") and has_picture(node.func):
+                return True
+            if name_of(node.func) in ("setattr", "__setattr__"):
+                return True
+        if isinstance(node, ast.Assign | ast.AugAssign):
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                owner = name_of(getattr(target, "value", target))
+                if isinstance(target, ast.Attribute) and target.attr in ("picture", "__class__"):
+                    return True
+                if owner in ("Redactor", "redactor") and name_of(target) not in ("style", "shown", "panic"):
+                    return True
+                if isinstance(target, ast.Subscript) and has_picture(target):
+                    return True
+    return False
+
+
+def opens_encoder(tree: ast.AST) -> bool:
+    """Whether a module encodes pictures or writes them to a file."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            words = {argument.value for argument in node.args if isinstance(argument, ast.Constant)}
+            if name_of(node.func) in ("Encoder", "Mp4Writer", "imencode", "imwrite", "to_image", "fromarray"):
+                return True
+            if name_of(node.func) == "add_stream" and words != {"aac"}:
+                return True
+            if name_of(node.func) == "create" and "w" in words and "libopus" not in words:
+                return True
+    return False
 
 
 def writes_flags(tree: ast.AST) -> bool:
@@ -61,6 +122,32 @@ def test_only_the_redactor_makes_redacted_frames(path: Path) -> None:
     allowed = {REDACTOR: {"seal", "make"}, FRAME: {"seal"}}.get(name, set())
     assert uses(tree) <= allowed, name
     assert not writes_flags(tree), name
+    assert name in (REDACTOR, FRAME) or not changes(tree), name
+
+
+def modules(*folders: str) -> dict[str, ast.AST]:
+    named = {path.relative_to(ROOT).as_posix(): path for path in FILES}
+    return {name: ast.parse(path.read_text()) for name, path in named.items() if name.startswith(folders)}
+
+
+def test_pictures_are_encoded_and_written_nowhere_else() -> None:
+    found = {name for name, tree in modules("engines/", "server/").items() if opens_encoder(tree)}
+    assert {name for name in found if not name.startswith("engines/train/")} == set(OPENS_ENCODERS)
+
+
+def test_one_place_sends_what_is_encoded_and_few_ask_the_redactor() -> None:
+    for name, tree in modules("engines/", "server/studio/").items():
+        assert name == LIVE or not any(name_of(node) == "ENCODED" for node in ast.walk(tree)), name
+    for name, tree in modules("engines/", "server/", "client/").items():
+        asks = any(isinstance(node, ast.Call) and name_of(node.func) == "redact" for node in ast.walk(tree))
+        assert not asks or name == PIPELINE, name
+
+
+def test_the_environment_has_no_say() -> None:
+    """There is nothing to set that covers less; only where a cache and the models lie is looked up."""
+    for name, tree in modules("engines/", "server/studio/").items():
+        asks = {name_of(node) for node in ast.walk(tree)} & {"environ", "getenv"}
+        assert not asks or name in ("engines/models/registry.py", "server/studio/calibrate.py"), name
 
 
 @pytest.mark.parametrize(
@@ -73,10 +160,55 @@ def test_only_the_redactor_makes_redacted_frames(path: Path) -> None:
         "frame.RedactedFrame(p, q, 0, None, seal=s)",
         "RedactedFrame.__new__(RedactedFrame)",
         "class Mine(RedactedFrame): pass",
+        "class Mine(frame.RedactedFrame): pass",
+        "class Mine(Redactor): pass",
+        "from engines.frame import RedactedFrame as R",
+        "from engines.frame import *",
+        "import_module('engines.frame')",
+        "getattr(frame, 'RedactedFrame')",
+        "make = frame.RedactedFrame",
+        "partial(frame.RedactedFrame, p)",
+        "make(cls=RedactedFrame)",
     ],
 )
 def test_the_walk_sees_the_ways_around(code: str) -> None:
     assert uses(ast.parse(code))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "safe.picture = frame",
+        "safe.picture.y[:] = frame.y",
+        "safe.picture.y[3, 4] += 1",
+        "safe.picture.copy_from(frame)",
+        "safe.__class__ = Other",
+        "redactor._paint = nothing",
+        "setattr(redactor, '_paint', nothing)",
+        "Redactor._paint = nothing",
+        "feed.redactor.redact = nothing",
+    ],
+)
+def test_the_walk_sees_what_is_changed_afterwards(code: str) -> None:
+    assert changes(ast.parse(f"isinstance(safe, RedactedFrame)\n{code}"))
+    assert not changes(ast.parse("isinstance(safe, RedactedFrame)\nredactor.shown = frozenset()"))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "Encoder('h264', 640, 480)",
+        "encode.Encoder('h264', 640, 480)",
+        "av.CodecContext.create('libvpx', 'w')",
+        "box.add_stream('libx264')",
+        "box.add_stream(name)",
+        "cv2.imwrite(path, picture)",
+        "Image.fromarray(picture)",
+    ],
+)
+def test_the_walk_sees_encoders(code: str) -> None:
+    assert opens_encoder(ast.parse(code))
+    assert not opens_encoder(ast.parse("av.CodecContext.create('h264', 'r')"))
 
 
 def test_the_walk_sees_planes_made_writable() -> None:
