@@ -86,12 +86,14 @@ def _recognise_pair(signature: Signature, nothing: int) -> bool:
 
 
 def _recognise_scored(signature: Signature) -> bool:
-    alone = len(signature.outputs) == 1 and "head" not in signature.metadata
-    return alone and may_have(signature, _values(signature) - 4)
+    # Those that wrote this form wrote the names as well, and later ones say which head it is.
+    named = len(names_in(signature.metadata)) == _values(signature) - 4 and "head" not in signature.metadata
+    return len(signature.outputs) == 1 and named
 
 
 def _recognise_listed(signature: Signature) -> bool:
-    return lists_boxes(signature) and signature.metadata.get("head") == "RTDETRDecoder"
+    silent = not {"head", "names", "end2end"} & signature.metadata.keys()
+    return lists_boxes(signature) and (silent or signature.metadata.get("head") == "RTDETRDecoder")
 
 
 FAMILIES: Final = (
@@ -115,7 +117,7 @@ FAMILIES: Final = (
     ),
     Family(
         "rtdetr",
-        "one output (1, queries, 4 + classes)",
+        "one output (1, queries, 4 + classes) and the classes' names",
         _recognise_scored,
         decode_scored,
         classes=lambda signature: _values(signature) - 4,

@@ -45,7 +45,7 @@ def decode_face(outputs: Sequence[F32], conf: float, size: Size) -> Found:
     """One output (1, 5 + 5 · 2 or 3, places): box and score as above, then x, y in px and perhaps how visible each point is."""
     columns = outputs[0][0]
     rows = columns[:, columns[4] > conf].T
-    landmarks = rows[:, 5:].reshape(len(rows), POINTS, -1)[..., :2].copy()
+    landmarks = rows[:, 5:].reshape(len(rows), POINTS, (len(columns) - 5) // POINTS)[..., :2].copy()
     return Found(corners(rows[:, :4]), rows[:, 4].copy(), one_class(len(rows)), landmarks)
 
 
