@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
 from engines.frame import F32, Detections, Tracks
+from engines.models.networks import PERSON, check_known
 from engines.render.covers import GROW, boxes_to_cover
 from engines.track.tracker import Tracker
 
-PERSON: Final = "person"
 HEAD_WIDTH: Final = 0.7
 """Of a person's width: wherever in the middle the head is."""
 HEAD_REACH: Final = 0.6
@@ -60,22 +59,13 @@ class Besides:
         classes, heads = self.classes.difference(found.face_names), self.heads
         if not classes and not heads:
             return None
-        check(classes, heads, found.names)
+        check_known(classes, heads, found.names)
         wanted = found.of(classes)
         if heads:
             persons = found.of((PERSON,))
             wanted = _together(wanted, unseen_heads(persons, boxes_to_cover(faces, tracks, wary=wary)[0]))
         seen = self._tracker.step(wanted, time_s, cut=cut)
         return Seen(boxes_to_cover(wanted, seen, wary=wary)[0], seen, shot, time_s)
-
-
-def check(classes: Collection[str], heads: bool, names: Sequence[str]) -> None:
-    """Raises ValueError: something is to be covered that networks with classes of these `names` do not know."""
-    unknown = sorted(set(classes).difference(names))
-    if unknown:
-        raise ValueError(f"no model here finds {unknown[0]!r}: they know {', '.join(names)}")
-    if heads and PERSON not in names:
-        raise ValueError(f"heads are covered where a model finds persons: those here know {', '.join(names)}")
 
 
 def head_boxes(persons: F32) -> F32:
