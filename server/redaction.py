@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
+from engines.models.networks import check_known
 from engines.policy import Fancams, parse_cover, parse_zones
 
 Names = list[str]
@@ -24,6 +25,10 @@ class Redaction(BaseModel):
     cover: Literal["everyone"] | dict[Literal["except", "only"], Names] | None = None
     """Who is covered: everyone, everyone except the members named, or of all members only those named. Whoever is not surely
     recognised in a frame is covered in it, and so are strangers."""
+    classes: Names | None = None
+    """What is covered besides faces: other classes that the models know, such as plates."""
+    heads: bool | None = None
+    """Whether persons without a visible face have their head covered; a model that finds persons is needed."""
     fancams: Fancams | None = None
     """Whether a fancam shows the others around the person it follows."""
     zones: list[list[tuple[float, float]]] | None = None
@@ -62,6 +67,7 @@ def first_of(error: ValidationError) -> str:
     return f"{'.'.join(map(str, first['loc'])) or 'the body'}: {first['msg'].removeprefix('Value error, ')}"
 
 
-def check_names(change: dict[str, Any], members: Collection[str]) -> None:
-    """Raises ValueError: `change`, as `read_redaction` returns it, names somebody who is none of `members`."""
+def check_names(change: dict[str, Any], members: Collection[str], finds: Sequence[str]) -> None:
+    """Raises ValueError: `change`, as `read_redaction` returns it, names somebody who is none of `members`, or something that is not among what the models find."""
     parse_cover(change.get("cover", "everyone")).check(members)
+    check_known(change.get("classes", ()), change.get("heads", False), finds)

@@ -20,7 +20,7 @@ ENGINES_MAY_IMPORT = {
     "detect": {"frame", "codecs", "runtimes", "models"},
     "track": {"frame"},
     "render": {"frame", "codecs", "track", "policy"},
-    "besides": {"frame", "render", "track"},
+    "besides": {"frame", "models", "render", "track"},
     "pipeline": {"frame", "codecs", "runtimes", "models", "detect", "track", "render", "besides"},
     "report": {"frame", "pipeline", "render", "track"},
     "offline": {"frame", "codecs", "detect", "track", "render", "pipeline", "policy", "report"},

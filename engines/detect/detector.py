@@ -14,6 +14,7 @@ from engines.detect.nms import suppress
 from engines.detect.picture import PictureInput
 from engines.frame import Detections, Frame
 from engines.models import default_face_model
+from engines.models.networks import FACES
 from engines.runtimes import (
     KINDS,
     Precision,
@@ -29,7 +30,6 @@ from engines.runtimes import (
 DEFAULT_LONG_SIDE: Final = 640
 LEAST_SCORE: Final = 0.1
 """Scores from here on are kept: the tracker and the redactor know what to make of low ones."""
-FACES: Final = ("face", "masked face")
 SHAPES_KEPT: Final = 8
 
 

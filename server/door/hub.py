@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from engines.models.networks import FACES
 from server.door.feed import KEY_INTERVAL_NS, Feed
 from server.door.metadata import tell_viewers
 from server.door.orders import Orders, StudioPort
@@ -32,7 +33,7 @@ CODEC_PREFERENCE: Final = ("h264", "vp8")
 
 
 class Hub:
-    """The registry. `changed` is called when `describe` would say something new, `evict` to send a viewer away."""
+    """The registry. `policy` holds for streams that nothing else is said of; `finds` are the models' classes. `changed` is called when `describe` would say something new, `evict` to send a viewer away."""
 
     def __init__(
         self,
@@ -43,6 +44,8 @@ class Hub:
         keep_audio: bool,
         policies: Mapping[str, dict[str, Any]],
         members: Sequence[str] = (),
+        finds: Sequence[str] = FACES[:1],
+        policy: Mapping[str, Any] | None = None,
         budget_ms: int = 100,
         changed: Callable[[], None],
         evict: Callable[[Watcher, str], None],
@@ -58,7 +61,8 @@ class Hub:
         self._by_ident: dict[int, Stream] = {}
         self._feed_by_ident: dict[int, tuple[Stream, Feed]] = {}
         self._slates: dict[tuple[str, int], bytes] = {}
-        self._policies, self._members = dict(policies), tuple(members)
+        self._policies, self._policy = dict(policies), dict(policy or {})
+        self._members, self._finds = tuple(members), tuple(finds)
         self._budget_ms = budget_ms
         self._budgets_ms: dict[str, int] = {}
         self._rates_ns = 0
@@ -84,7 +88,7 @@ class Hub:
         self.check_free(name)
         stream = self.streams.get(name)
         if stream is None:
-            stream = self.streams[name] = Stream(name, 0, dict(self._policies.get(name, {})))
+            stream = self.streams[name] = Stream(name, 0, {**self._policy, **self._policies.get(name, {})})
             stream.budget_ms = self._budgets_ms.get(name, self._budget_ms)
         replaced = stream.source.peer if stream.source is not None else None
         if stream.source is not None:
@@ -213,7 +217,7 @@ class Hub:
         if stream is None:
             raise Refused(404, f"no stream {name}")
         try:
-            check_names(change, self._members)
+            check_names(change, self._members, self._finds)
         except ValueError as error:
             raise Refused(422, str(error)) from None
         stream.policy.update(change)
