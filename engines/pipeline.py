@@ -73,6 +73,8 @@ class Pipeline:
         self._size = (0, 0)
         self._shot = 0
         self._since_cut = 0
+        self._cut = False
+        """Since the last complete detections the scene has changed."""
 
     def analyse(self, frame: Frame) -> Analysed:
         """Detect and track."""
@@ -93,11 +95,13 @@ class Pipeline:
         if cut:
             self._shot += 1
             self._since_cut = 0
-        self._since_cut += 1
+        self._cut |= cut
         time_s = frame.rtp_time / RTP_CLOCK_HZ
         found, besides = detections, None
         detections, others = found.faces(), found.others()
         if detections.belong_to(frame):
+            self._since_cut += 1
+            cut, self._cut = self._cut, False
             tracks = self.tracker.step(detections, time_s, cut=cut, looks=describe(frame, detections.boxes))
             recogniser = self.recogniser
             if recogniser is not None:

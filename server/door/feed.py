@@ -68,6 +68,8 @@ class Feed:
     on_slate: bool = False
     """Viewers see a slate, ours or the studio's."""
     size: tuple[int, int] | None = None
+    fps: int | None = None
+    """Pictures a second, on the rung that its stream is on."""
     asked_bit_rate: int | None = None
     last_delay: tuple[int, float] = (-1, 0.0)
     """The last frame's RTP time at its source and ms from its arrival until it was handed to the senders."""

@@ -17,7 +17,7 @@ from server.door.feed import KEY_INTERVAL_NS, Feed
 from server.door.metadata import tell_viewers
 from server.door.orders import Orders, StudioPort
 from server.door.peers import AccessUnit, AudioBroadcast, Broadcast
-from server.door.streams import Incoming, Refused, Source, Stream, Watcher
+from server.door.streams import FULL, Incoming, Refused, Source, Stream, Watcher
 from server.link import Flag, Kind, Message, Slate
 from server.metrics import Metrics, kind_of_feed
 from server.redaction import check_names
@@ -29,6 +29,7 @@ FEED_LINGER_NS: Final = 2_000_000_000
 STREAM_LINGER_NS: Final = 30_000_000_000
 """How long viewers of a stream whose publisher has gone see the slate before they are sent away."""
 RATE_INTERVAL_NS: Final = 500_000_000
+NO_ROOM_RETRY_S: Final = 10
 CODEC_PREFERENCE: Final = ("h264", "vp8")
 
 
@@ -65,6 +66,9 @@ class Hub:
         self._members, self._finds = tuple(members), tuple(finds)
         self._budget_ms = budget_ms
         self._budgets_ms: dict[str, int] = {}
+        self._room: int | None = None
+        """How many streams there was room for besides those of `_counted`, when the studio last told."""
+        self._counted: set[int] = set()
         self._rates_ns = 0
 
     # Publishers
@@ -79,6 +83,15 @@ class Hub:
             if left_ns > 0:
                 raise Refused(409, f"stream {name} has a publisher", 1 + left_ns // 1_000_000_000)
 
+    def check_room(self, name: str) -> None:
+        """Raises Refused(503) when there is no room for another stream though all others were on the lowest rung."""
+        present = {stream.ident for stream in self.streams.values() if stream.source is not None}
+        known = self.streams.get(name)
+        if self._room is None or (known is not None and known.ident in self._counted & present):
+            return
+        if self._room - len(present - self._counted) <= 0:
+            raise Refused(503, "this machine has no room for another stream", NO_ROOM_RETRY_S)
+
     def start(self, name: str, source: Source, peer: Incoming) -> Incoming | None:
         """Make `source` the stream's publisher; return the silent one that it takes over from, to be closed.
 
@@ -86,6 +99,7 @@ class Hub:
             Refused: another one was faster.
         """
         self.check_free(name)
+        self.check_room(name)
         stream = self.streams.get(name)
         if stream is None:
             stream = self.streams[name] = Stream(name, 0, {**self._policy, **self._policies.get(name, {})})
@@ -269,6 +283,7 @@ class Hub:
     def studio_lost(self) -> None:
         """Every feed that the studio made shows the slate; fancams end, because the tracks that they follow have."""
         now_ns = self._clock_ns()
+        self._room = None
         for stream in self.streams.values():
             self._end_fancams(stream, "the tracks have been lost")
             stream.tracks = []
@@ -354,7 +369,7 @@ class Hub:
 
     def _begin(self, stream: Stream, source: Source, codec: str) -> None:
         """Take what comes from the source as the stream's video."""
-        stream.source, stream.codec, stream.size = source, codec, None
+        stream.source, stream.codec, stream.size, stream.rung = source, codec, None, FULL
         stream.ident = next(self._idents)
         self._by_ident[stream.ident] = stream
         for key, feed in list(stream.feeds.items()):
@@ -474,7 +489,14 @@ class Hub:
 
     def _take_stats(self, stats: dict[str, Any]) -> None:
         self._metrics.take_stats(stats)
+        self._room, self._counted = stats.get("room"), {int(ident) for ident in stats["streams"]}
+        for ident, entry in stats["streams"].items():
+            stream = self._by_ident.get(int(ident))
+            if stream is not None and stream.rung != entry["rung"]:
+                stream.rung = entry["rung"]
+                self._changed()
         for ident, entry in stats["feeds"].items():
             stream_and_feed = self._feed_by_ident.get(int(ident))
             if stream_and_feed is not None and entry["width"]:
                 stream_and_feed[1].size = (entry["width"], entry["height"])
+                stream_and_feed[1].fps = entry["fps"]

@@ -21,6 +21,10 @@ DELAYED: Final = "delayed"
 STANDING_FEEDS: Final = ("redacted", "overlay", "raw")
 
 
+FULL: Final = "full"
+"""The rung of a stream that nothing is saved on."""
+
+
 class Refused(Exception):
     """What was asked for cannot be had now; carries the HTTP status that says so."""
 
@@ -74,6 +78,8 @@ class Stream:
     name: str
     ident: int
     policy: dict[str, Any]
+    rung: str = FULL
+    """How it is worked on: see `server.studio.ladder`."""
     budget_ms: int = 100
     """From a frame's arrival until it is sent."""
     audio: AudioBroadcast = field(default_factory=AudioBroadcast)
@@ -132,7 +138,8 @@ class Stream:
         for name in dict.fromkeys([*standing, *self.fancams, *watched]):
             versions = [feed for feed in self.feeds.values() if feed.name == name]
             size = self.size if name == "raw" else next((feed.size for feed in versions if feed.size), None)
-            feeds.append({"name": name, "viewers": sum(feed.viewers for feed in versions), "size": size})
+            fps = next((feed.fps for feed in versions if feed.fps is not None), None)
+            feeds.append({"name": name, "viewers": sum(feed.viewers for feed in versions), "size": size, "fps": fps})
         width, height = self.size or (None, None)
         return {
             "name": self.name,
@@ -142,6 +149,7 @@ class Stream:
             "codec": self.codec,
             "panic": self.panic,
             "budget_ms": self.budget_ms,
+            "rung": self.rung,
             "zones": self.zones,
             "cover": self.covers(names),
             "fancams": self.policy.get("fancams", "show all"),

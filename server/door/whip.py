@@ -43,6 +43,7 @@ async def publish(stream: StreamName, request: Request) -> Response:
     offer = await read_body(request, SDP, MAX_SDP_BYTES)
     with counted(door, "whip"):
         door.hub.check_free(stream)
+        door.hub.check_room(stream)
         with door.sessions.opening("publisher", stream, Right.PUBLISH, client_address(request)) as session:
             source = Source(time.monotonic_ns())
 

@@ -84,6 +84,7 @@ class LiveFeed:
         self._encoder: Encoder | None = None
         self._encoder_size = (0, 0)
         self._encoder_fps = 30
+        self._preset = stream.rung.preset
         self._shown: str | None = None
         """What viewers see at present: "picture", "slate" or PANIC."""
         self._shot = 0
@@ -94,6 +95,11 @@ class LiveFeed:
         self._alive_ns = now_ns
         self._thread = threading.Thread(target=self._run, name=f"feed-{name}", daemon=True)
         self._thread.start()
+
+    @property
+    def analysed_only(self) -> bool:
+        """Whether no frame may be shown that was not analysed: wherever somebody is covered."""
+        return self.name == "redacted" or (self.name.startswith("fancam/") and self.stream.who.now.others_covered)
 
     @property
     def queue(self) -> int:
@@ -112,7 +118,7 @@ class LiveFeed:
         """How long it takes to render and encode a frame of so many pixels."""
         width, height = self._encoder_size
         costs = self.stream.costs
-        return costs.wall_ns(RENDER, pixels) + costs.wall_ns(encode_stage(self.codec, "ultrafast"), width * height)
+        return costs.wall_ns(RENDER, pixels) + costs.wall_ns(encode_stage(self.codec, self._preset), width * height)
 
     def offer(self, analysed: Analysed, found_later: F32) -> None:
         """Show this frame next, in place of one that still waits; `found_later` (n, 4) xyxy px are faces in it that later
@@ -270,7 +276,7 @@ class LiveFeed:
             self._key_wanted = False
         watch = Stopwatch()
         units = encoder.encode(picture.video_frame, pts, key)
-        self.stream.costs.note(encode_stage(self.codec, "ultrafast"), picture.width * picture.height, watch)
+        self.stream.costs.note(encode_stage(self.codec, self._preset), picture.width * picture.height, watch)
         ledger.encoded = time.monotonic_ns()
         self._shown, self._last_pts = shows, pts
         slate_flag = NO_FLAGS if shows == "picture" else Flag.IS_SLATE
@@ -284,13 +290,14 @@ class LiveFeed:
         self.tally.count("encoded" if shows == "picture" else "slates")
 
     def _encoder_for(self, width: int, height: int, *, fresh: bool) -> Encoder:
-        """The encoder for this size; where a key frame is due anyway (`fresh`), for the present frame rate too."""
-        fps = self.stream.fps
+        """The encoder for this size and rung; where a key frame is due anyway (`fresh`), for the present frame rate too."""
+        fps, preset = self.stream.fps, self.stream.rung.preset
         stale = fresh and not 0.75 < fps / self._encoder_fps < 1.33
+        stale = stale or (self.codec == "h264" and self._preset != preset)
         if self._encoder is None or self._encoder_size != (width, height) or stale:
             self._drop_encoder()
-            self._encoder_size, self._encoder_fps = (width, height), fps
-            self._encoder = Encoder(self.codec, width, height, fps=fps, bit_rate=self.bit_rate)
+            self._encoder_size, self._encoder_fps, self._preset = (width, height), fps, preset
+            self._encoder = Encoder(self.codec, width, height, fps=fps, bit_rate=self.bit_rate, preset=preset)
             self._key_wanted = True
             self._last_key_ns = 0
         elif self._encoder.bit_rate != self.bit_rate:

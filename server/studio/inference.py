@@ -7,11 +7,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Final, Protocol
 
-from engines.detect.detector import DEFAULT_LONG_SIDE, Detector
+from engines.detect.detector import Detector
 from engines.frame import Detections, Frame
 from server.studio.costs import DETECT, Costs, Stopwatch, network_pixels
+from server.studio.ladder import FULL_SIDE_PX, SMALL_SIDE_PX
 from server.studio.ledger import Tally
 from server.studio.scheduler import Choice, Scheduler
 
@@ -19,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 COMMON_SIZES: Final = ((640, 360), (640, 480))
 """Their letterboxes (640x384 and 640x480) serve nearly every 16:9 and 4:3 stream: compiled before the studio is ready."""
+SIDES_PX: Final = (FULL_SIDE_PX, SMALL_SIDE_PX)
 HANG_NS: Final = 1_000_000_000
 PREPARE_NS: Final = 60_000_000_000
 CHECK_NS: Final = 5_000_000_000
@@ -41,6 +44,10 @@ class Sink(Protocol):
     """What a stream does with the outcome of its frames."""
 
     ident: int
+
+    @property
+    def long_side(self) -> int:
+        """Of the network's input for its frames, px."""
 
     def detected(self, frame: Frame, detections: Detections) -> None: ...
 
@@ -125,11 +132,10 @@ class Inference:
 
     def _latency_ns(self, frames: Sequence[tuple[Sink, Frame]]) -> int:
         """One after the other: on a CPU a batch gains nothing."""
-        return sum(self._costs.wall_ns(DETECT, self._pixels(frame)) for _, frame in frames)
-
-    @staticmethod
-    def _pixels(frame: Frame) -> float:
-        return network_pixels(frame.width, frame.height, DEFAULT_LONG_SIDE)
+        return sum(
+            self._costs.wall_ns(DETECT, network_pixels(frame.width, frame.height, stream.long_side))
+            for stream, frame in frames
+        )
 
     def _start_worker(self) -> None:
         worker = _Worker(time.monotonic_ns() + PREPARE_NS)
@@ -152,12 +158,11 @@ class Inference:
             self._start_worker()
 
     def _run(self, worker: _Worker) -> None:
-        warm: set[tuple[int, int]] = set()
+        warm: set[tuple[int, int, int]] = set()
         try:
             detector = self._make_detector()
-            for width, height in COMMON_SIZES:
-                detector.warm_up(width, height)
-                warm.add((width, height))
+            for (width, height), side in product(COMMON_SIZES, SIDES_PX):
+                self._warm_up(detector, warm, width, height, side)
         except Exception as error:  # noqa: BLE001 (whatever a runtime raises: the process must live to show the slate)
             logger.warning("the detector cannot be started: %r", error)
             time.sleep(1)
@@ -181,6 +186,7 @@ class Inference:
     def _check(self, worker: _Worker, detector: Detector) -> bool:
         worker.deadline_ns = time.monotonic_ns() + CHECK_NS
         try:
+            detector.long_side = FULL_SIDE_PX
             passed = self._canary(detector)
         except Exception as error:  # noqa: BLE001 (as above)
             logger.warning("the detector failed in its check: %r", error)
@@ -222,11 +228,11 @@ class Inference:
         return stream, frame
 
     def _serve(
-        self, worker: _Worker, detector: Detector, warm: set[tuple[int, int]], stream: Sink, frame: Frame
+        self, worker: _Worker, detector: Detector, warm: set[tuple[int, int, int]], stream: Sink, frame: Frame
     ) -> None:
         trouble: str | None = FAILED
         try:
-            detections = self._detect(worker, detector, warm, frame)
+            detections = self._detect(worker, detector, warm, frame, stream.long_side)
             with self._changed:
                 if worker.abandoned:
                     return
@@ -249,14 +255,21 @@ class Inference:
             self._scheduler.done(stream.ident)
             self._changed.notify()
 
-    def _detect(self, worker: _Worker, detector: Detector, warm: set[tuple[int, int]], frame: Frame) -> Detections:
-        size = frame.width, frame.height
-        if size not in warm:
+    def _detect(
+        self, worker: _Worker, detector: Detector, warm: set[tuple[int, int, int]], frame: Frame, side: int
+    ) -> Detections:
+        if (frame.width, frame.height, side) not in warm:
             worker.deadline_ns = time.monotonic_ns() + PREPARE_NS
-            detector.warm_up(*size)
-            warm.add(size)
+            self._warm_up(detector, warm, frame.width, frame.height, side)
             worker.deadline_ns = time.monotonic_ns() + HANG_NS
+        detector.long_side = side
         watch = Stopwatch()
         (detections,) = detector.detect([frame])
-        self._costs.note(DETECT, self._pixels(frame), watch)
+        self._costs.note(DETECT, network_pixels(frame.width, frame.height, side), watch)
         return detections
+
+    @staticmethod
+    def _warm_up(detector: Detector, warm: set[tuple[int, int, int]], width: int, height: int, side: int) -> None:
+        detector.long_side = side
+        detector.warm_up(width, height)
+        warm.add((width, height, side))

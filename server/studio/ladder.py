@@ -42,6 +42,8 @@ CALM_LOAD: Final = 0.7
 """A stream goes up when the load stays below this with it, and new streams are refused when it would not stay below."""
 MOST_MISSED: Final = 0.05
 """Of a stream's frames in a period."""
+STRAIN_S: Final = 1.0
+"""So long there must be misses before a stream goes down on their account: one bad moment is none."""
 SETTLE_S: Final = 2.0
 """After a step on account of misses the next one waits, to see what it has done."""
 CALM_S: Final = 5.0
@@ -65,6 +67,7 @@ class Ladder:
     def __init__(self) -> None:
         self._at: dict[int, int] = {}
         self._changed_s = self._raised_s = float("-inf")
+        self._strained_s: float | None = None
         self._calm_s = CALM_S
 
     def rung(self, stream: int) -> Rung:
@@ -78,10 +81,16 @@ class Ladder:
         """Move streams, called about once a second; streams without a demand have ended, new ones begin where others are."""
         begin = max((at for stream, at in self._at.items() if stream in demands), default=0)
         self._at = {stream: self._at.get(stream, begin) for stream in demands}
+        missing = max((demand.missed for demand in demands.values()), default=0.0) > MOST_MISSED
+        if not missing:
+            self._strained_s = None
+        elif self._strained_s is None:
+            self._strained_s = now_s
         if self._lower_by_load(demands):
             self._changed_s = now_s
-        elif max((demand.missed for demand in demands.values()), default=0.0) > MOST_MISSED:
-            self._lower_by_misses(demands, now_s)
+        elif self._strained_s is not None:
+            if now_s - self._strained_s >= STRAIN_S:
+                self._lower_by_misses(demands, now_s)
         else:
             self._raise(demands, now_s)
 

@@ -5,11 +5,13 @@ last count is what lies above):
 
     {"pid", "rss_bytes", "seconds", "buckets_ms": [...],
      "detector": {"counts": {...}},
-     "streams": {ident: {"name", "fps", "queue", "counts": {"decoded", "detected", ...}, "drops": {reason: n},
-                         "stages": {stage: {"counts": [...], "sum_ms"}}}},
-     "feeds": {ident: {"stream", "feed", "codec", "width", "height", "bit_rate", "queue", "counts": {"encoded", "slates", "bytes"},
-                       "drops": {reason: n}, "stages": {...}}}}
+     "load", "room",
+     "streams": {ident: {"name", "fps", "width", "height", "rung", "queue", "counts": {"decoded", "detected", ...},
+                         "drops": {reason: n}, "stages": {stage: {"counts": [...], "sum_ms"}}}},
+     "feeds": {ident: {"stream", "feed", "codec", "width", "height", "bit_rate", "queue", "analysed_only",
+                       "counts": {"encoded", "slates", "bytes"}, "drops": {reason: n}, "stages": {...}}}}
 
+`load` is the share of the machine's capacity that the streams take, `room` how many more there is room for on the lowest rung.
 Stages are those of `engines.frame.STAGES` (the time since the stamp before) and `total` (arrived → encoded).
 """
 

@@ -16,6 +16,7 @@ from engines.render.zones import EVERYWHERE, Zones
 from server.link import Kind
 from server.studio.costs import TRACK, Costs, Stopwatch
 from server.studio.intake import AccessUnit, Intake, Timeline
+from server.studio.ladder import RUNGS
 from server.studio.ledger import Tally
 from server.studio.meta import TrackList, frame_meta
 from server.studio.outbox import Outbox
@@ -67,6 +68,14 @@ class Stream:
         self.tracks = Tracks.empty()
         self._inference, self._outbox, self.costs = inference, outbox, costs
         self._look_ahead, self._lookahead = look_ahead, DelayLine(frames=look_ahead)
+        self.rung = RUNGS[0]
+        self._since_detect = 0
+        self._order = threading.Lock()
+        """Held while a frame is tracked: the tracker must see them in order."""
+        self._pending: int | None = None
+        """RTP time of the latest frame to be detected in, while it waits or is being worked on."""
+        self._held: Frame | None = None
+        """A frame between two detections that waits for the first of them."""
         self._feeds: tuple[LiveFeed, ...] = ()
         self._feeds_lock = threading.Lock()
         self._in_a_row = self._shot = 0
@@ -93,6 +102,11 @@ class Stream:
     def fps(self) -> int:
         """Frames a second by the publisher's own time, smoothed."""
         return max(1, min(60, round(RTP_CLOCK_HZ / self._frame_ticks)))
+
+    @property
+    def long_side(self) -> int:
+        """Of the network's input, px."""
+        return self.rung.long_side
 
     def push(self, data: bytes, rtp_time: int, arrival_ns: int, key: bool) -> None:
         self._last_unit_ns = time.monotonic_ns()
@@ -153,13 +167,25 @@ class Stream:
 
     def detected(self, frame: Frame, detections: Detections) -> None:
         """Track, and show what has waited long enough. The frames of a stream come one at a time, in order."""
+        with self._order:
+            self._track(frame, detections)
+            held, self._held = self._held, None
+            if held is not None and held.rtp_time > frame.rtp_time:
+                self._predict(held)
+            self._done_with(frame)
+
+    def _predict(self, frame: Frame) -> None:
+        """A frame between two detections: its boxes are predicted."""
+        self._track(frame, Detections.none_for(frame, complete=False))
+
+    def _track(self, frame: Frame, detections: Detections) -> None:
         size = frame.width, frame.height
         watch = Stopwatch()
         analysed = self.pipeline.track(frame, detections)
         self.costs.note(TRACK, frame.width * frame.height, watch)
         now_ns = time.monotonic_ns()
         self.size, self.tracks = size, analysed.tracks
-        self.tally.count("detected")
+        self.tally.count("detected" if detections.complete else "predicted")
         stages = frame.ledger.stages_ms()
         self.tally.time(
             {stage: ms for stage, ms in stages.items() if stage in ("decoded", "batched", "detected", "tracked")}
@@ -169,7 +195,7 @@ class Stream:
             self._outbox.send_json(Kind.TRACKS, self.ident, listed)
         if analysed.shot != self._shot:
             self._shot, self._in_a_row, self._why = analysed.shot, 0, "a new scene"
-        self._in_a_row += 1
+        self._in_a_row += detections.complete
         if self._in_a_row < IN_A_ROW:
             self.tally.drop("not_yet_safe")
             return
@@ -178,12 +204,18 @@ class Stream:
 
     def failed(self, reason: str) -> None:
         """A frame could not be analysed: no feed shows it."""
+        self._pending = self._held = None
         self._in_a_row, self._why = 0, reason
         self.tally.drop(reason.replace(" ", "_"))
 
     def dropped(self, frame: Frame, reason: str) -> None:
         """A frame was not analysed because there was no time for it."""
         self.tally.drop(reason)
+        self._done_with(frame)
+
+    def _done_with(self, frame: Frame) -> None:
+        if self._pending == frame.rtp_time:
+            self._pending = None
 
     def feed_time(self, now_ns: int) -> int:
         """The RTP time of what feeds show at an instant, but for the time that the work takes. A slate's time must not run ahead
@@ -201,8 +233,10 @@ class Stream:
         if self._look_ahead:
             frame.ledger.waited = time.monotonic_ns()
             self.tally.time({"waited": frame.ledger.stages_ms()["waited"]})
+        sure = analysed.detections.belong_to(frame)
         for feed in feeds:
-            feed.offer(analysed, found_later)
+            if sure or not feed.analysed_only:
+                feed.offer(analysed, found_later)
         if not feeds and not self.panic:
             meta = frame_meta(frame.rtp_time, frame.width, frame.height, analysed.tracks, frame.ledger)
             self._outbox.send(Kind.META, self.ident, meta, rtp_time=frame.rtp_time, arrival_ns=frame.arrival_ns)
@@ -213,8 +247,25 @@ class Stream:
             self._intervals += 1
             self._frame_ticks += max(0.1, 1 / self._intervals) * (ticks - self._frame_ticks)
         self._last_rtp_time = frame.rtp_time
+        frame = self.zones.burn(frame)
+        self._since_detect += 1
+        if self._since_detect < self.rung.every:
+            self._between(frame)
+            return
+        self._since_detect = 0
+        self._pending = frame.rtp_time
         deadline_ns = frame.arrival_ns + self.budget_ns - self._afterwards_ns(frame)
-        self._inference.offer(self, self.zones.burn(frame), deadline_ns)
+        self._inference.offer(self, frame, deadline_ns)
+
+    def _between(self, frame: Frame) -> None:
+        """A frame that is not detected in: shown with predicted boxes, where a feed may do that."""
+        if not self.rung.between or all(feed.analysed_only for feed in self._feeds):
+            return
+        with self._order:
+            if self._pending is None:
+                self._predict(frame)
+            else:
+                self._held = frame
 
     def _afterwards_ns(self, frame: Frame) -> int:
         """How long a frame takes from being detected until it is sent, by the slowest of the feeds."""

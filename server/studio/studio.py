@@ -18,7 +18,9 @@ from server.link import Flag, Kind, Message, Parser, Slate
 from server.studio.costs import Cost, Costs
 from server.studio.feeds import PANIC, LiveFeed
 from server.studio.inference import Inference
+from server.studio.ladder import Ladder, Rung
 from server.studio.ledger import BUCKETS_MS, Tally, rss_bytes
+from server.studio.load import cores, demand, room, shown_fps
 from server.studio.outbox import Outbox
 from server.studio.streams import ORDER, Stream
 
@@ -51,6 +53,7 @@ class Studio:
         self._link = link
         self._make_detector, self._canary, self._on_fatal = make_detector, canary, on_fatal
         self._measure, self._costs = measure, Costs()
+        self._ladder, self._cores = Ladder(), cores()
         self._outbox = Outbox(link, on_fatal)
         self._detector_tally = Tally()
         self._inference: Inference | None = None
@@ -256,6 +259,31 @@ class Studio:
     def _stats(self, seconds: float) -> dict[str, Any]:
         with self._lock:
             streams, feeds = dict(self._streams), dict(self._feeds)
+        stats = self._report(seconds, streams, feeds)
+        told: dict[int, list[Any]] = {ident: [] for ident in streams}
+        for feed in stats["feeds"].values():
+            told.get(feed["stream"], []).append(feed)
+        demands = {
+            ident: demand(entry, told[ident], self._costs, self._cores) for ident, entry in stats["streams"].items()
+        }
+        self._ladder.step(demands, time.monotonic())
+        for ident, stream in streams.items():
+            rung = self._ladder.rung(ident)
+            stats["streams"][ident]["rung"] = self._set_rung(stream, rung)
+            for feed in told[ident]:
+                feed["fps"] = round(shown_fps(feed["feed"], stream.fps, rung, analysed_only=feed["analysed_only"]))
+        stats["load"] = round(self._ladder.load(demands), 4)
+        stats["room"] = room(demands.values(), self._costs, self._cores)
+        return stats
+
+    @staticmethod
+    def _set_rung(stream: Stream, rung: Rung) -> str:
+        if rung is not stream.rung:
+            logger.info("%s: %s, was %s", stream.name, rung.name, stream.rung.name)
+            stream.rung = rung
+        return rung.name
+
+    def _report(self, seconds: float, streams: dict[int, Stream], feeds: dict[int, LiveFeed]) -> dict[str, Any]:
         return {
             "pid": os.getpid(),
             "rss_bytes": rss_bytes(),
@@ -263,13 +291,17 @@ class Studio:
             "buckets_ms": BUCKETS_MS,
             "detector": self._detector_tally.take(),
             "streams": {
-                ident: {"name": stream.name, "fps": stream.fps, "queue": stream.queue, **stream.tally.take()}
+                ident: {
+                    "name": stream.name, "fps": stream.fps, "width": (stream.size or (0, 0))[0],
+                    "height": (stream.size or (0, 0))[1], "queue": stream.queue, **stream.tally.take(),
+                }
                 for ident, stream in streams.items()
             },
             "feeds": {
                 ident: {
                     "stream": feed.stream.ident, "feed": feed.name, "codec": feed.codec, "width": feed.size[0],
-                    "height": feed.size[1], "bit_rate": feed.bit_rate, "queue": feed.queue, **feed.tally.take(),
+                    "height": feed.size[1], "bit_rate": feed.bit_rate, "queue": feed.queue,
+                    "analysed_only": feed.analysed_only, **feed.tally.take(),
                 }
                 for ident, feed in feeds.items()
             },
