@@ -68,6 +68,7 @@ def first_of(error: ValidationError) -> str:
 
 
 def check_names(change: dict[str, Any], members: Collection[str], finds: Sequence[str]) -> None:
-    """Raises ValueError: `change`, as `read_redaction` returns it, names somebody who is none of `members`, or something that is not among what the models find."""
+    """Raises ValueError: `change`, as `read_redaction` returns it, names somebody who is none of `members`, or what no
+    model finds."""
     parse_cover(change.get("cover", "everyone")).check(members)
     check_known(change.get("classes", ()), change.get("heads", False), finds)

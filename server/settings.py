@@ -77,9 +77,18 @@ class Settings(BaseSettings):
     loop: bool = _key(False, "Inputs", "Begin inputs that are files anew at their end.")
     allow_private: bool = _key(False, "Inputs", "Inputs that are added over HTTP may name private addresses too.")
 
-    model: Path | None = _key(None, "Streams", "A face model (ONNX) instead of the built-in one.")
+    model: Words = _key(
+        (),
+        "Streams",
+        "A model of one's own: a name in `fancam models list`, or FILE.onnx. Without one that finds faces, the built-in one "
+        "does.",
+    )
     model_folder: Path | None = _key(
         None, "Streams", "Where the models lie that have names. [~/.local/share/fancam/models]"
+    )
+    cover: Words = _key((), "Streams", "Cover this class too, besides faces; a model must find it, such as a plate.")
+    cover_heads: bool = _key(
+        False, "Streams", "Cover the head of a person without a visible face; a model must find persons."
     )
     keep_audio: bool = _key(False, "Streams", "Keep the sound in the redacted feed; a voice identifies.")
     zones: Words = _key(
@@ -136,13 +145,18 @@ class Settings(BaseSettings):
     def _split_hosts(cls, value: Any) -> Any:
         return value.replace(",", " ").split() if isinstance(value, str) else value
 
-    @field_validator("token", "input", "ice_server", "zones", "redaction", mode="before")
+    @field_validator("cover", mode="before")
+    @classmethod
+    def _split_classes(cls, value: Any) -> Any:
+        return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
+
+    @field_validator("token", "input", "ice_server", "zones", "redaction", "model", mode="before")
     @classmethod
     def _split_words(cls, value: Any) -> Any:
         return value.split() if isinstance(value, str) else value
 
     @field_validator(
-        "tls_cert", "tls_key", "tokens_file", "model", "model_folder", "udp_ports", "advertise", mode="before"
+        "tls_cert", "tls_key", "tokens_file", "model_folder", "udp_ports", "advertise", mode="before"
     )
     @classmethod
     def _empty_is_none(cls, value: Any) -> Any:
@@ -216,6 +230,11 @@ class Settings(BaseSettings):
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("tls_cert and tls_key go together: give both or neither")
         return self
+
+    @property
+    def policy(self) -> dict[str, Any]:
+        """What every stream's redaction begins with."""
+        return {"classes": list(self.cover), "heads": self.cover_heads}
 
     @property
     def is_loopback(self) -> bool:

@@ -38,8 +38,10 @@ def command(
     input: Annotated[list[str] | None, _flag("input", "NAME=SOURCE")] = None,
     loop: Annotated[bool | None, _flag("loop")] = None,
     allow_private: Annotated[bool | None, _flag("allow_private")] = None,
-    model: Annotated[Path | None, _flag("model", "FILE")] = None,
+    model: Annotated[list[str] | None, _flag("model", "NAME|FILE")] = None,
     model_folder: Annotated[Path | None, _flag("model_folder", "DIR")] = None,
+    cover: Annotated[list[str] | None, _flag("cover", "CLASS")] = None,
+    cover_heads: Annotated[bool | None, _flag("cover_heads")] = None,
     keep_audio: Annotated[bool | None, _flag("keep_audio")] = None,
     zones: Annotated[list[str] | None, _flag("zones", "NAME=FILE")] = None,
     redaction: Annotated[list[str] | None, _flag("redaction", "NAME=FILE")] = None,
@@ -71,9 +73,11 @@ def command(
 
 def _serve(settings: Settings) -> None:
     from client.cli.main import Failure
+    from client.cli.networks import networks_of
     from server.door.serve import CannotServe, serve
 
+    networks = networks_of(settings)
     try:
-        serve(settings, announce=lambda text: print(text, flush=True))
+        serve(settings, announce=lambda text: print(text, flush=True), networks=networks)
     except CannotServe as error:
         raise Failure(str(error)) from None

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
+from engines.models.networks import Networks
 from server.door import rtp
 from server.door.access import Access
 from server.door.delay import Delay
@@ -35,7 +36,9 @@ class Door:
         rtp.Changed: an aiortc that is not the one we know.
     """
 
-    def __init__(self, settings: Settings, studio_command: Sequence[str] = STUDIO_COMMAND) -> None:
+    def __init__(
+        self, settings: Settings, studio_command: Sequence[str] = STUDIO_COMMAND, networks: Networks | None = None
+    ) -> None:
         rtp.prepare()
         self.settings = settings
         self.access = Access.from_settings(settings)
@@ -43,8 +46,13 @@ class Door:
         self.metrics = Metrics()
         self.sessions = Sessions(settings.max_streams, settings.max_viewers)
         self.events = Events(lambda names: self.hub.describe(names=names))
+        networks = networks or Networks()
         self.supervisor = Supervisor(
-            {"look_ahead": settings.look_ahead, **({"model": str(settings.model.resolve())} if settings.model else {})},
+            {
+                "look_ahead": settings.look_ahead,
+                "networks": networks.as_json(),
+                "members": networks.members,
+            },
             self.metrics,
             on_ready=lambda: self.hub.studio_ready(),
             on_lost=lambda: self.hub.studio_lost(),
@@ -57,6 +65,9 @@ class Door:
             max_feeds=settings.max_feeds,
             keep_audio=settings.keep_audio,
             policies=settings.policies,
+            policy=settings.policy,
+            members=networks.members,
+            finds=networks.classes,
             budget_ms=settings.budget_ms,
             changed=self.events.changed,
             evict=self._evict,

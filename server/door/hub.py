@@ -34,7 +34,10 @@ CODEC_PREFERENCE: Final = ("h264", "vp8")
 
 
 class Hub:
-    """The registry. `policy` holds for streams that nothing else is said of; `finds` are the models' classes. `changed` is called when `describe` would say something new, `evict` to send a viewer away."""
+    """The registry. `policy` is what every stream begins with, before its own; `finds` are the models' classes.
+
+    `changed` is called when `describe` would say something new, `evict` to send a viewer away.
+    """
 
     def __init__(
         self,

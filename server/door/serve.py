@@ -16,6 +16,7 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from engines.models.networks import Networks
 from server import logs
 from server.door import rtp
 from server.door.app import create_app
@@ -139,8 +140,8 @@ class Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-def serve(settings: Settings, announce: Callable[[str], None]) -> None:
-    """Serve until SIGINT or SIGTERM.
+def serve(settings: Settings, announce: Callable[[str], None], networks: Networks | None = None) -> None:
+    """Serve until SIGINT or SIGTERM, with the built-in network unless others are given.
 
     Raises:
         SettingsError: settings that cannot be served with.
@@ -148,7 +149,7 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     """
     logs.set_up("door", as_json=settings.log_json, verbose=settings.verbose)
     try:
-        door = Door(settings)
+        door = Door(settings, networks=networks)
     except rtp.Changed as error:
         raise CannotServe(str(error)) from error
     with listen(settings.host, settings.port) as listener:

@@ -152,6 +152,8 @@ class Stream:
             "rung": self.rung,
             "zones": self.zones,
             "cover": self.covers(names),
+            "classes": self.policy.get("classes", []),
+            "heads": self.policy.get("heads", False),
             "fancams": self.policy.get("fancams", "show all"),
             "input": self.source.describe_input() if self.source and self.source.describe_input else None,
             "feeds": feeds,

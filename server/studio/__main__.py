@@ -10,13 +10,14 @@ import signal
 import socket
 import sys
 import threading
-from pathlib import Path
 from types import FrameType
 from typing import Any, Final, NoReturn
 
 import cv2
 
-from engines.detect.detector import Detector, open_detector
+from engines.detect.detector import Detector
+from engines.detect.networks import open_networks
+from engines.models.networks import Networks
 from server import logs
 from server.studio.calibrate import known_or_measured
 from server.studio.canary import finds_known_face
@@ -34,9 +35,8 @@ DETECTOR_SETTINGS: Final = ("runtime", "precision", "long_side", "threads", "con
 
 def make_detector(settings: dict[str, Any]) -> Detector:
     """The detector that the HELLO asks for; what it does not mention stays at the default."""
-    model = settings.get("model")
     wishes = {name: settings[name] for name in DETECTOR_SETTINGS if name in settings}
-    return open_detector(Path(model) if model else None, **wishes)
+    return open_networks(Networks.from_json(settings.get("networks", ())), **wishes)
 
 
 def die(reason: str) -> NoReturn:

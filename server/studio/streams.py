@@ -130,6 +130,9 @@ class Stream:
                 logger.warning("%s: %s: the whole picture is a zone", self.name, error)
                 self.zones = Zones.parse(EVERYWHERE)
         self.who.set_policy(policy)
+        besides = self.pipeline.besides
+        besides.classes = frozenset(policy.get("classes", besides.classes))
+        besides.heads = bool(policy.get("heads", besides.heads))
         self.budget_ns = int(policy.get("budget_ms", self.budget_ns / 1e6) * 1e6)
         self.panic = bool(policy.get("panic", self.panic))
         if not policy.keys().isdisjoint(("zones", "panic")):
