@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engines.besides import Besides, Seen
 from engines.frame import F32, RTP_CLOCK_HZ, Detections, Frame, Picture, PicturePool, RedactedFrame, Tracks
@@ -158,13 +159,17 @@ class RedactedFeed:
         self.name, self.size = "redacted", size
         self.redactor = Redactor(style)
 
-    def render(self, analysed: Analysed, extra_boxes: F32 | None = None) -> RedactedFrame:
+    def render(
+        self, analysed: Analysed, extra_boxes: F32 | None = None, *, removed: NDArray[np.int32] | None = None
+    ) -> RedactedFrame:
+        """`removed` (m, 4) are the covers that a person has looked at and taken away."""
         return self.redactor.redact(
             analysed.frame,
             analysed.detections,
             analysed.tracks,
             extra_boxes=analysed.with_besides(extra_boxes),
             wary=analysed.wary,
+            removed=removed,
         )
 
     def release(self, result: RedactedFrame | Picture) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from html import escape
 from pathlib import Path
@@ -16,11 +16,12 @@ from typing import Any, Final
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from engines.frame import F32
 from engines.pipeline import Analysed
-from engines.render.covers import ALWAYS_SCORE, HOLD_S, choose_covers
-from engines.render.exempt import leave_out, surely
+from engines.render.covers import ALWAYS_SCORE, HOLD_S
+from engines.render.exempt import cover_all_but, surely
 from engines.track.associate import overlaps
 
 SURE_SCORE: Final = 0.5
@@ -76,11 +77,20 @@ class Report:
     frames: list[FrameReport] = field(default_factory=list)
     sightings: dict[int, Sighting] = field(default_factory=dict)
 
-    def add(self, item: Analysed, extra_boxes: F32, shown: Collection[int] = ()) -> None:
-        """The next frame, with the boxes that only its neighbours in time know of, and the members who may be seen."""
+    def add(
+        self,
+        item: Analysed,
+        extra_boxes: F32,
+        shown: Collection[int] = (),
+        removed: NDArray[np.int32] | None = None,
+    ) -> None:
+        """The next frame, with the boxes that only its neighbours in time know of, the members who may be seen, and the
+        covers (m, 4) that a person has taken away."""
         tracks, detections = item.tracks, item.detections
         seen = surely(tracks, () if item.wary else shown)
-        covers = leave_out(choose_covers(detections, tracks, extra_boxes, wary=item.wary), seen)
+        covers = cover_all_but(seen, detections, tracks, item.with_besides(extra_boxes), wary=item.wary)
+        if removed is not None:
+            covers = covers.without(removed)
         self.frames.append(
             FrameReport(
                 round(item.time_s, 3),
@@ -132,8 +142,16 @@ class Report:
                 found.append(Doubt(seen.last_s, seen.track, seen.last_box, "lost in the middle of the picture"))
         return sorted(found, key=lambda doubt: doubt.time_s)
 
-    def write(self, folder: Path, source: Path, outputs: Iterable[Path], made_with: dict[str, Any]) -> None:
-        """Both files, whole or not at all. `made_with`: the model, the options.
+    def write(
+        self,
+        folder: Path,
+        source: Path,
+        outputs: Iterable[Path],
+        made_with: dict[str, Any],
+        changes: Sequence[dict[str, Any]] = (),
+    ) -> None:
+        """Both files, whole or not at all. `made_with`: the model, the options; `changes`: what a person decided about the
+        covers, each with its `time_s`, `until_s` and `what`.
 
         Raises:
             OSError: the folder cannot be written.
@@ -141,8 +159,8 @@ class Report:
         doubts = self.doubts()
         count = max(len(self.frames), 1)
         told = {
-            "source": _file(source),
-            "outputs": [_file(path) for path in outputs],
+            "source": file_facts(source),
+            "outputs": [file_facts(path) for path in outputs],
             "made_with": made_with,
             "width": self.width,
             "height": self.height,
@@ -153,13 +171,12 @@ class Report:
             "shown": sum(len(frame.shown) for frame in self.frames),
             "covered_share": round(sum(frame.covered_share for frame in self.frames) / count, 4),
             "look_at": [asdict(doubt) for doubt in doubts],
+            "changed": list(changes),
             "per_frame": [asdict(frame) for frame in self.frames],
         }
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in (("report.json", json.dumps(told, indent=1) + "\n"), ("report.html", _page(told))):
-            aside = folder / f".{name}.part"
-            aside.write_text(text)
-            aside.replace(folder / name)
+            write_whole(folder / name, text)
 
     def _share(self, boxes: np.ndarray) -> float:
         mask = np.zeros((-(-self.height // MASK_SCALE), -(-self.width // MASK_SCALE)), np.uint8)
@@ -169,7 +186,15 @@ class Report:
         return float(mask.mean())
 
 
-def _file(path: Path) -> dict[str, Any]:
+def write_whole(path: Path, text: str) -> None:
+    """The file is there with all of its text, or as it was before."""
+    aside = path.with_name(f".{path.name}.part")
+    aside.write_text(text)
+    aside.replace(path)
+
+
+def file_facts(path: Path) -> dict[str, Any]:
+    """Name, size and SHA-256 of a file."""
     with path.open("rb") as file:
         return {
             "name": path.name,
@@ -206,6 +231,11 @@ def _page(told: dict[str, Any]) -> str:
                     (_clock(d["time_s"]), d["why"], str(d["track"]), ", ".join(f"{v:.0f}" for v in d["box"]))
                     for d in doubts
                 ],
+            ),
+            "<h2>What a person changed</h2>",
+            _table(
+                ("from", "to", "what"),
+                [(_clock(one["time_s"]), _clock(one["until_s"]), one["what"]) for one in told["changed"]],
             ),
             "<h2>Files</h2>",
             _table(

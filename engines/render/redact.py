@@ -30,8 +30,8 @@ from engines.frame import (
     RedactedFrame,
     Tracks,
 )
-from engines.render.covers import Covers, choose_covers
-from engines.render.exempt import followed, leave_out, surely
+from engines.render.covers import Covers
+from engines.render.exempt import cover_all_but, followed, surely
 from engines.render.slate import draw_slate
 
 Style = Literal["solid", "mosaic", "blur"]
@@ -147,7 +147,7 @@ class Redactor:
     ) -> Picture:
         """A copy of `frame` with all covers painted but those of the tracks `shown` and the `removed`. Raises Unsafe."""
         try:
-            covers = leave_out(choose_covers(detections, tracks, extra_boxes, wary=wary), shown)
+            covers = cover_all_but(shown, detections, tracks, extra_boxes, wary=wary)
         except ValueError as error:
             raise Unsafe(str(error)) from error
         if removed is not None:

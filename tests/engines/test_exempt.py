@@ -86,12 +86,19 @@ def test_a_cover_that_reaches_over_one_who_is_shown_stays() -> None:
     assert untouched(picture, source, [60, 90, 70, 140])
 
 
-@pytest.mark.parametrize("extra", [True, False])
-def test_what_belongs_to_no_track_is_covered_where_one_is_shown_too(extra: bool) -> None:
+def test_a_face_from_another_frame_is_covered_where_one_is_shown_too() -> None:
+    picture = redacted({ADA}, *two([ADA, BEA]), extra_boxes=np.array([LEFT], np.float32))
+    assert is_solid(picture, LEFT)
+
+
+def test_a_second_face_at_hers_is_covered_but_not_hers_found_once_more() -> None:
     source, _, tracks = two([ADA, BEA])
-    detections = found([LEFT, RIGHT] + [LEFT] * (not extra), [0.9, 0.9] + [0.2] * (not extra), of=source)
-    more = np.array([LEFT], np.float32) if extra else None
-    assert is_solid(redacted({ADA}, source, detections, tracks, extra_boxes=more), LEFT)
+    for box, covered in (([62.0, 92.0, 102.0, 142.0], False), ([85.0, 90.0, 125.0, 140.0], True)):
+        detections = found([LEFT, RIGHT, box], [0.9, 0.9, 0.6], of=source)
+        picture = redacted({ADA}, source, detections, tracks)
+        assert is_solid(picture, box) == covered
+        assert untouched(picture, source, LEFT) != covered
+        assert is_solid(picture, RIGHT)
 
 
 member_lists = st.lists(st.integers(-2, 3), min_size=2, max_size=2)

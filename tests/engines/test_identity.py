@@ -146,17 +146,59 @@ def test_when_two_tracks_change_places_both_are_unsure_at_once_and_for_as_long_a
     assert after[-1] == [BEA, ADA]
 
 
-def claimed_of(names: tuple[str, ...], *classes: int) -> list[int]:
-    detections = replace(found([[0, 0, 9, 9]] * len(classes)), names=names, classes=np.array(classes, np.int32))
-    claims = Recogniser(BAND).claims(detections)
-    np.testing.assert_array_equal(claims.scores, detections.scores)
-    return claims.members.tolist()
+LEFT, RIGHT = [0.0, 0.0, 40.0, 50.0], [200.0, 0.0, 240.0, 50.0]
+LEFT_TOO = [4.0, 2.0, 44.0, 52.0]
+
+
+def claims_of(
+    names: tuple[str, ...], *seen_as: tuple[int, float, list[float]], tracked: tuple[int, ...] = ()
+) -> list[tuple[int, float]]:
+    """What becomes of detections (class, score, box), some of which have a track: each one's member and score."""
+    classes, scores, boxes = (list(column) for column in zip(*seen_as, strict=True))
+    detections = replace(found(boxes, scores), names=names, classes=np.array(classes, np.int32))
+    tracks = replace(seen(*[(ADA, 1.0)] * len(tracked))[0], detection=np.array(tracked, np.int32))
+    claims = Recogniser(BAND).claims(detections, tracks)
+    return [
+        (member, round(score, 3)) for member, score in zip(claims.members.tolist(), claims.scores.tolist(), strict=True)
+    ]
+
+
+NAMES = ("cleo", "face", "bea", "ada")
 
 
 def test_classes_of_a_detector_become_claims() -> None:
-    assert claimed_of(("cleo", "face", "bea", "ada"), 0, 1, 2, 3, 7, -1) == [CLEO, NOBODY, BEA, ADA, NOBODY, NOBODY]
+    said = claims_of(NAMES, *((number, 0.9, RIGHT) for number in (0, 1, 2, 3, 7, -1)))
+    assert [member for member, _ in said] == [CLEO, NOBODY, BEA, ADA, NOBODY, NOBODY]
 
 
 def test_a_detector_that_lacks_a_member_recognises_nobody() -> None:
     """She might be taken for one of those it knows."""
-    assert claimed_of(("face", "bea", "ada"), 0, 1, 2) == [NOBODY] * 3
+    said = claims_of(("face", "bea", "ada"), (1, 0.9, LEFT), (2, 0.9, RIGHT))
+    assert [member for member, _ in said] == [NOBODY] * 2
+
+
+@pytest.mark.parametrize(
+    ("once_more", "claim"),
+    [
+        ((3, 0.8, LEFT_TOO), (ADA, 0.8)),  # the network of members, beside one that finds faces
+        ((3, 0.8, RIGHT), (NOBODY, 0.9)),
+        ((1, 0.8, LEFT_TOO), (NOBODY, 0.9)),
+    ],
+)
+def test_a_face_that_several_networks_found_is_claimed_once(
+    once_more: tuple[int, float, list[float]], claim: tuple[int, float]
+) -> None:
+    said = claims_of(NAMES, (1, 0.9, LEFT), once_more, tracked=(0,))
+    assert said[0] == claim
+    assert [member for member, _ in said].count(ADA) <= 1
+
+
+@pytest.mark.parametrize(("other", "member"), [(0.3, ADA), (0.5, NOBODY), (0.9, NOBODY)])
+def test_a_face_that_is_said_to_be_two_people_is_nobody(other: float, member: int) -> None:
+    said = claims_of(NAMES, (3, 0.8, LEFT), (2, other, LEFT_TOO), tracked=(0,))
+    assert [who for who, _ in said] == [member, NOBODY]
+
+
+def test_a_face_that_two_tracks_share_is_nobody() -> None:
+    said = claims_of(NAMES, (3, 0.8, LEFT), (3, 0.7, LEFT_TOO), tracked=(0, 1))
+    assert [who for who, _ in said] == [NOBODY, NOBODY]
