@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from engines.detect.detector import Detector, open_detector
 from engines.detect.joint import JointDetector
@@ -33,7 +33,7 @@ def choose_networks(words: Sequence[str], registry: Registry) -> Networks:
     return Networks(tuple(chosen))
 
 
-def open_networks(networks: Networks, **wishes: Any) -> Detector | JointDetector:
+def open_networks(networks: Networks, **wishes: Any) -> Detector:
     """One detector for them all; `wishes` as for `open_detector`.
 
     Raises:
@@ -49,4 +49,4 @@ def open_networks(networks: Networks, **wishes: Any) -> Detector | JointDetector
         return opened[0]
     joint = JointDetector(opened)
     joint.face_names = networks.faces
-    return joint
+    return cast(Detector, joint)

@@ -1,0 +1,57 @@
+"""The networks that `--model` names, for every verb that has it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from client.cli.main import Failure
+
+if TYPE_CHECKING:
+    from engines.models.networks import Networks
+    from server.settings import Settings
+
+
+def chosen(words: Sequence[str]) -> Networks:
+    """By names in the folder that the settings say, or files, which are tried first.
+
+    Raises:
+        Failure: one of them cannot be used.
+    """
+    from server.settings import SettingsError, load_settings
+
+    try:
+        return _chosen(words, load_settings())
+    except SettingsError as error:
+        raise Failure(str(error)) from None
+
+
+def networks_of(settings: Settings) -> Networks:
+    """Those that the server shall have, which must find what its streams cover from the start.
+
+    Raises:
+        Failure: one of them cannot be used, or what shall be covered is not found by any.
+    """
+    from server.redaction import check_names
+
+    networks = _chosen(settings.model, settings)
+    try:
+        for policy in (settings.policy, *settings.policies.values()):
+            check_names(policy, networks.members, networks.classes)
+    except ValueError as error:
+        raise Failure(str(error)) from None
+    return networks
+
+
+def _chosen(words: Sequence[str], settings: Settings) -> Networks:
+    from engines.detect.networks import choose_networks
+    from engines.models.networks import Networks
+    from engines.models.onnx_file import BadModel
+    from engines.models.registry import Registry, default_folder
+
+    if not words:
+        return Networks()
+    try:
+        return choose_networks(words, Registry(settings.model_folder or default_folder()))
+    except BadModel as error:
+        raise Failure(str(error)) from None
