@@ -155,9 +155,7 @@ class Settings(BaseSettings):
     def _split_words(cls, value: Any) -> Any:
         return value.split() if isinstance(value, str) else value
 
-    @field_validator(
-        "tls_cert", "tls_key", "tokens_file", "model_folder", "udp_ports", "advertise", mode="before"
-    )
+    @field_validator("tls_cert", "tls_key", "tokens_file", "model_folder", "udp_ports", "advertise", mode="before")
     @classmethod
     def _empty_is_none(cls, value: Any) -> Any:
         return None if value == "" else value
