@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -108,6 +109,19 @@ def test_suppression_keeps_the_best_and_no_two_on_one_thing(seed: int, count: in
     if len(gone):  # and what went lay on something better
         shadow = overlaps(boxes[gone].astype(float), boxes[kept].astype(float)) > IOU - 1e-4
         assert (shadow & (scores[kept][None] > scores[gone][:, None])).any(1).all()
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 60))
+def test_boxes_of_several_classes_suppress_their_own_alone(seed: int, count: int) -> None:
+    """As cv2's batched suppression has it."""
+    random = np.random.default_rng(seed)
+    corner, size = random.uniform(-50, 200, (count, 2)), random.uniform(5, 80, (count, 2))
+    boxes = np.concatenate((corner, corner + size), 1).astype(np.float32)
+    scores = random.permutation(np.linspace(0.1, 0.99, count)).astype(np.float32)
+    classes = random.integers(0, 4, count).astype(np.int32)
+    sized = np.concatenate((corner, size), 1).astype(np.float32)
+    expected = cv2.dnn.NMSBoxesBatched(sized.tolist(), scores.tolist(), classes.tolist(), 0.0, IOU)
+    assert sorted(suppress(boxes, scores, classes=classes)) == sorted(expected)
 
 
 def test_detections_belong_to_their_frame_and_lie_in_it() -> None:
