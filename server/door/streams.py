@@ -114,7 +114,7 @@ class Stream:
         return cover if names or cover == "everyone" else "not everyone"
 
     def state(self, now_ns: int, studio_active: bool) -> str:
-        if self.source is None or self.source.silent_ns(now_ns) > STALLED_NS:
+        if self.source is None or (self.source.silent_ns(now_ns) > STALLED_NS and not self.source.has_ended):
             return "stalled"
         on_slate = any(feed.on_slate for feed in self.feeds.values() if feed.name == "redacted" and feed.viewers)
         return "slate" if self.panic or on_slate or not studio_active else "live"

@@ -147,7 +147,9 @@ def test_what_is_held_is_shown_when_the_publisher_has_gone(house: DelayedHouse) 
     house.delay.stop("stage", source)
     house.run(1_900)
     assert numbers(shown(raw)) == []
-    house.run(3_200)
+    house.run(1_000)
+    assert house.hub.describe()["streams"][0]["state"] == "live"
+    house.run(2_200)
     assert numbers(shown(raw)) == list(range(60))
     assert house.hub.streams["stage"].source is None
     with pytest.raises(Refused):
