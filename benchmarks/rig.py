@@ -135,6 +135,7 @@ class KnowingDetector:
         return Detections(
             boxes, np.full(n, 0.9, np.float32), np.zeros(n, np.int32), np.full((n, 5, 2), np.nan, np.float32),
             frame.rtp_time, frame.width, frame.height, True,
+            names=self.names, face_names=self.names,
         )  # fmt: skip
 
 
