@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -38,10 +39,10 @@ class Seen:
 class Besides:
     """Chooses and tracks it in one stream, frame by frame. `classes` and `heads` may be set from any thread."""
 
-    def __init__(self) -> None:
-        self.classes: frozenset[str] = frozenset()
+    def __init__(self, classes: Collection[str] = (), heads: bool = False) -> None:
+        self.classes = frozenset(classes)
         """Those of the network's classes that are covered, besides faces."""
-        self.heads = False
+        self.heads = heads
         """Persons without a visible face have their head covered."""
         self._tracker = Tracker()
 

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from server.settings import Settings
 
 
-def chosen(words: Sequence[str]) -> Networks:
-    """By names in the folder that the settings say, or files, which are tried first.
+def chosen(words: Sequence[str], *, faces: bool = True) -> Networks:
+    """By names in the folder that the settings say, or files, which are tried first; where `faces` are needed, one of them, or
+    the built-in one beside them, finds faces.
 
     Raises:
         Failure: one of them cannot be used.
@@ -21,7 +22,7 @@ def chosen(words: Sequence[str]) -> Networks:
     from server.settings import SettingsError, load_settings
 
     try:
-        return _chosen(words, load_settings())
+        return _chosen(words, load_settings(), faces)
     except SettingsError as error:
         raise Failure(str(error)) from None
 
@@ -34,7 +35,7 @@ def networks_of(settings: Settings) -> Networks:
     """
     from server.redaction import check_names
 
-    networks = _chosen(settings.model, settings)
+    networks = _chosen(settings.model, settings, True)
     try:
         for policy in (settings.policy, *settings.policies.values()):
             check_names(policy, networks.members, networks.classes)
@@ -43,7 +44,7 @@ def networks_of(settings: Settings) -> Networks:
     return networks
 
 
-def _chosen(words: Sequence[str], settings: Settings) -> Networks:
+def _chosen(words: Sequence[str], settings: Settings, faces: bool) -> Networks:
     from engines.detect.networks import choose_networks
     from engines.models.networks import Networks
     from engines.models.onnx_file import BadModel
@@ -52,6 +53,6 @@ def _chosen(words: Sequence[str], settings: Settings) -> Networks:
     if not words:
         return Networks()
     try:
-        return choose_networks(words, Registry(settings.model_folder or default_folder()))
+        return choose_networks(words, Registry(settings.model_folder or default_folder()), faces=faces)
     except BadModel as error:
         raise Failure(str(error)) from None

@@ -13,8 +13,9 @@ from engines.models.networks import FACES, Network, Networks
 from engines.models.registry import Registry
 
 
-def choose_networks(words: Sequence[str], registry: Registry) -> Networks:
-    """By names of the registry or files, which are tried first; with the built-in one unless one of them finds any face.
+def choose_networks(words: Sequence[str], registry: Registry, *, faces: bool = True) -> Networks:
+    """By names of the registry or files, which are tried first; where `faces` are needed, with the built-in one unless one of
+    them finds any.
 
     Raises:
         BadModel: in one line, which cannot be used, and why.
@@ -27,7 +28,7 @@ def choose_networks(words: Sequence[str], registry: Registry) -> Networks:
             trial = try_model(choice.path)
             family, classes = trial.family, trial.classes
         chosen.append(Network(str(choice.path), family, classes, choice.members))
-    if not any(set(network.classes) & set(FACES) for network in chosen):
+    if faces and not any(set(network.classes) & set(FACES) for network in chosen):
         chosen.insert(0, Network())
     chosen.sort(key=lambda network: not network.faces)
     return Networks(tuple(chosen))

@@ -11,6 +11,10 @@ FACES: Final = ("face", "masked face")
 PERSON: Final = "person"
 
 
+class UnknownClass(ValueError):
+    """Something is to be covered that no network here finds; the text is one line."""
+
+
 @dataclass(frozen=True, slots=True)
 class Network:
     """A network to be opened: `path` None is the built-in one. `members`: each of its classes is somebody's face."""
@@ -55,10 +59,10 @@ class Networks:
 
 
 def check_known(classes: Collection[str], heads: bool, names: Sequence[str]) -> None:
-    """Raises ValueError: something is to be covered that networks with classes of these `names` do not find."""
+    """Raises UnknownClass: networks with classes of these `names` do not find what is to be covered."""
     known = ", ".join(names)
     for name in classes:
         if name not in names:
-            raise ValueError(f"no model here finds {name!r}: known are {known}")
+            raise UnknownClass(f"no model here finds {name!r}: known are {known}")
     if heads and PERSON not in names:
-        raise ValueError(f"heads are covered where a model finds {PERSON!r}: known are {known}")
+        raise UnknownClass(f"heads are covered where a model finds {PERSON!r}: known are {known}")
