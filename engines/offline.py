@@ -16,6 +16,7 @@ from queue import Queue
 from threading import Thread
 from typing import Any, Final
 
+from engines.besides import Besides
 from engines.codecs.files import VideoFile
 from engines.codecs.mux import Audio, Mp4Writer
 from engines.detect.detector import Detector
@@ -50,6 +51,10 @@ class Options:
     """Who is covered in the redacted video; the fancams show all."""
     members: tuple[str, ...] = ()
     """Whom the detector tells apart: classes of its that are people."""
+    classes: tuple[str, ...] = ()
+    """What is covered besides faces, of the classes that the detector knows."""
+    heads: bool = False
+    """Persons without a visible face have their head covered."""
     report: Path | None = None
     """Folder for report.json and report.html."""
 
@@ -110,7 +115,7 @@ def process(
         summary = Summary(video.name, source.width, source.height, float(source.fps), options=told(options))
         detector.warm_up(source.width, source.height)
         summary.detector = detector.describe()
-        pipeline, lookahead = Pipeline(detector), DelayLine()
+        pipeline, lookahead = Pipeline(detector, besides=Besides(options.classes, options.heads)), DelayLine()
         if options.cover.shown(options.members):
             pipeline.recogniser = Recogniser(options.members)
         with Writers(source, out, options, summary) as writers:

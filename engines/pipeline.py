@@ -64,12 +64,14 @@ class Pipeline:
     """Analyses the frames of one stream, in order. `detector` is needed for `analyse` alone. Not thread-safe, but that
     `recogniser` may be set from any thread."""
 
-    def __init__(self, detector: Detector | None = None, tracker: Tracker | None = None) -> None:
+    def __init__(
+        self, detector: Detector | None = None, tracker: Tracker | None = None, besides: Besides | None = None
+    ) -> None:
         self.detector = detector
         self.tracker = tracker or Tracker()
         self.recogniser: Recogniser | None = None
         """Says who the tracks are; None while everyone is covered, since then nobody needs to know."""
-        self.besides = Besides()
+        self.besides = besides or Besides()
         self._cuts = CutDetector()
         self._size = (0, 0)
         self._shot = 0

@@ -23,7 +23,7 @@ ENGINES_MAY_IMPORT = {
     "besides": {"frame", "models", "render", "track"},
     "pipeline": {"frame", "codecs", "runtimes", "models", "detect", "track", "render", "besides"},
     "report": {"frame", "pipeline", "render", "track"},
-    "offline": {"frame", "codecs", "detect", "track", "render", "pipeline", "policy", "report"},
+    "offline": {"frame", "codecs", "besides", "detect", "track", "render", "pipeline", "policy", "report"},
     "train": {"frame", "codecs", "runtimes", "models", "detect", "scene"},
 }
 

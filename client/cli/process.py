@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,14 +33,27 @@ def command(
         str, typer.Option(help="How fancams frame: face, 'upper body', 'full body' or seeds (200x630).")
     ] = "upper body",
     imgsz: Annotated[int, typer.Option(min=160, max=1920, help="Long side at which faces are searched, px.")] = 640,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME|FILE", help="A name in `fancam models list`, or FILE.onnx. May be repeated."),
+    ] = None,
+    cover: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CLASS", help="Cover this class of the models too, such as plate. May be repeated."),
+    ] = None,
+    cover_heads: Annotated[
+        bool, typer.Option("--cover-heads", help="Cover heads of persons without a visible face; a model must find persons.")
+    ] = False,
     runtime: Annotated[str, typer.Option(help="auto, openvino or onnxruntime.")] = "auto",
 ) -> None:
     from av import FFmpegError
 
     from client.cli.main import Failure
+    from client.cli.networks import chosen
     from client.cli.progress import progress
     from engines.codecs.files import FileError
-    from engines.detect.detector import open_detector
+    from engines.detect.networks import open_networks
+    from engines.models.networks import UnknownClass, check_known
     from engines.offline import Options, process
     from engines.render.crop import PRESETS
     from engines.render.redact import STYLES
@@ -54,11 +68,14 @@ def command(
             raise typer.BadParameter(f"{value!r} is not one of {', '.join(known)}", param_hint=f"--{name}")
     started = time.monotonic()
     try:
-        detector = open_detector(runtime=runtime, long_side=imgsz)  # type: ignore[arg-type]
+        networks = chosen(model or ())
+        check_known(cover or (), cover_heads, networks.classes)
+        detector = open_networks(networks, runtime=runtime, long_side=imgsz)
         with progress("redacting", "frames") as update:
             options = Options(fancams, keep_audio, style, preset, zones=_read_zones(zones), report=report)  # type: ignore[arg-type]
+            options = replace(options, classes=tuple(cover or ()), heads=cover_heads)
             summary = process(video, out, detector, options, update)
-    except (FileError, RuntimeFailure, FFmpegError, OSError) as error:
+    except (FileError, RuntimeFailure, FFmpegError, OSError, UnknownClass) as error:
         raise Failure(str(error)) from error
     cut = [person.fancam for person in summary.people if person.fancam]
     took_s = time.monotonic() - started
