@@ -24,6 +24,7 @@ ENGINES_MAY_IMPORT = {
     "pipeline": {"frame", "codecs", "runtimes", "models", "detect", "track", "render", "besides"},
     "report": {"frame", "pipeline", "render", "track"},
     "offline": {"frame", "codecs", "besides", "detect", "track", "render", "pipeline", "policy", "report"},
+    "review": {"frame", "codecs", "detect", "track", "render", "pipeline", "report", "offline"},
     "train": {"frame", "codecs", "runtimes", "models", "detect", "scene"},
 }
 

@@ -90,11 +90,16 @@ class Lookahead(Generic[Item]):
             if shot == item.shot and path.times[0] <= item.time_s <= path.times[-1]
         }
 
+    def fills(self, item: Item) -> dict[int, F32]:
+        """Whose the boxes are that a frame just returned came with, in their order: track → box (4,) xyxy px; to be asked
+        before the next `push`."""
+        here = ((track_id, path) for (track_id, shot), path in self._paths.items() if shot == item.shot)
+        boxes = ((track_id, path.fill(item.time_s, self._delay_s)) for track_id, path in here)
+        return {track_id: box for track_id, box in boxes if box is not None}
+
     def _release(self) -> tuple[Item, F32]:
         item = self._waiting.popleft()
-        boxes = [path.fill(item.time_s, self._delay_s) for (_, shot), path in self._paths.items() if shot == item.shot]
-        known = [box for box in boxes if box is not None]
-        return item, np.array(known, np.float32).reshape(-1, 4)
+        return item, np.array([*self.fills(item).values()], np.float32).reshape(-1, 4)
 
     def _forget(self, before_s: float) -> None:
         for key, path in list(self._paths.items()):
