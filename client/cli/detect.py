@@ -20,11 +20,18 @@ def command(
     conf: Annotated[float, typer.Option(min=0.01, max=0.99, help="Least score.")] = 0.3,
     runtime: Annotated[str, typer.Option(help="auto, openvino or onnxruntime.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, f32, bf16 or int8.")] = "auto",
-    model: Annotated[Path | None, typer.Option(help="A network with our outputs instead of the built-in one.")] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="Instead of the built-in model: a name in `fancam models list`, or FILE.onnx. May be repeated.",
+        ),
+    ] = None,
 ) -> None:
     from client.cli.main import Failure, plain
+    from client.cli.networks import chosen
     from client.cli.progress import progress
-    from engines.detect.detector import open_detector
+    from engines.detect.networks import open_networks
     from engines.runtimes import KINDS, RuntimeFailure
 
     for name, value, known in (
@@ -37,7 +44,8 @@ def command(
     if not pictures:
         raise Failure(f"no picture in {', '.join(map(str, paths))}: one of {', '.join(SUFFIXES)}")
     try:
-        detector = open_detector(model, runtime, precision, imgsz, conf=conf)  # type: ignore[arg-type]
+        networks = chosen(model or (), faces=False)
+        detector = open_networks(networks, runtime=runtime, precision=precision, long_side=imgsz, conf=conf)
     except RuntimeFailure as error:
         raise Failure(str(error)) from error
     aside = out.with_name(f".{out.name}.part") if out else None
@@ -92,15 +100,24 @@ def describe(path: Path, detector: Any) -> dict[str, Any]:
     """What is found in one picture, in pixels of the picture as it is shown (EXIF orientation applied)."""
     frame, width, height = read(path)
     (found,) = detector.detect([frame])
-    faces = [
-        {
+    others = found.others()
+    told = {"width": width, "height": height, "faces": things(found.faces())}
+    return told if others is None else {**told, "others": things(others)}
+
+
+def things(found: Any) -> list[dict[str, Any]]:
+    """Each detection, with landmarks where its network finds them."""
+    told = []
+    for box, score, number, points in zip(found.boxes, found.scores, found.classes, found.landmarks, strict=True):
+        thing = {
+            "class": found.names[number],
             "xyxy_px": [round(float(value), 1) for value in box],
             "score": round(float(score), 4),
-            "landmarks_px": [[round(float(x), 1), round(float(y), 1)] for x, y in points],
         }
-        for box, score, points in zip(found.boxes, found.scores, found.landmarks, strict=True)
-    ]
-    return {"width": width, "height": height, "faces": faces}
+        if not (points != points).any():  # NaN
+            thing["landmarks_px"] = [[round(float(x), 1), round(float(y), 1)] for x, y in points]
+        told.append(thing)
+    return told
 
 
 def read(path: Path) -> tuple[Any, int, int]:

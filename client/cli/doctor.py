@@ -31,7 +31,7 @@ def command(
     port: Annotated[int, typer.Option(min=1, max=65535, help="The port that `fancam serve` shall have.")] = 8080,
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
-    findings = [*_machine(), *_codecs(), *_runtimes(), *_network(port), *_media(), *_devices()]
+    findings = [*_machine(), *_codecs(), *_runtimes(), *_models(), *_network(port), *_media(), *_devices()]
     if json:
         print(jsonlib.dumps([asdict(finding) for finding in findings], indent=1))
     else:
@@ -99,6 +99,26 @@ def _runtimes() -> Iterator[Finding]:
         yield Finding("detector", True, says)
     except RuntimeFailure as error:
         yield Finding("detector", False, str(error))
+
+
+def _models() -> Iterator[Finding]:
+    from client.cli.main import Failure
+    from client.cli.models import registry
+    from engines.models.onnx_file import BadModel
+
+    try:
+        there = registry()
+        names = [model.name for model in there.all()]
+    except (Failure, BadModel) as error:
+        yield Finding("models of one's own", False, str(error), needed=False)
+        return
+    yield Finding("models of one's own", True, f"{len(names)} in {there.folder}")
+    for name in names:
+        try:
+            model = there.find(name)
+            yield Finding(f"model {name}", True, f"{model.family}, {len(model.classes)} classes, sha256 {model.sha256[:16]}")
+        except BadModel as error:
+            yield Finding(f"model {name}", False, str(error), needed=False)
 
 
 def _network(port: int) -> Iterator[Finding]:

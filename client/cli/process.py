@@ -42,7 +42,8 @@ def command(
         typer.Option(metavar="CLASS", help="Cover this class of the models too, such as plate. May be repeated."),
     ] = None,
     cover_heads: Annotated[
-        bool, typer.Option("--cover-heads", help="Cover heads of persons without a visible face; a model must find persons.")
+        bool,
+        typer.Option("--cover-heads", help="Cover heads of persons without a visible face; a model must find persons."),
     ] = False,
     runtime: Annotated[str, typer.Option(help="auto, openvino or onnxruntime.")] = "auto",
 ) -> None:

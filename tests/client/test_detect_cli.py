@@ -41,7 +41,8 @@ def test_a_folder_gives_a_line_a_picture_with_faces_where_they_are(
         for face in truth:
             assert any(near(found["xyxy_px"], face.xyxy_px) for found in line["faces"])
         for found in line["faces"]:
-            assert set(found) == {"xyxy_px", "score", "landmarks_px"}
+            assert set(found) == {"class", "xyxy_px", "score", "landmarks_px"}
+            assert found["class"] == "face"
             assert 0.5 <= found["score"] <= 1
             assert np.shape(found["landmarks_px"]) == (5, 2)
 
