@@ -79,6 +79,22 @@ def test_a_cut_begins_a_new_shot_that_is_watched_warily() -> None:
     assert len(cut_away.tracks) == 0
 
 
+def test_a_cut_in_a_frame_that_was_not_analysed_counts_in_the_next_that_is() -> None:
+    knows = Knows(FACE)
+    pipeline = Pipeline(knows)
+    for n in range(30):
+        before = pipeline.analyse(frame(rtp_time=n * TICKS))
+    knows.faces = ()
+    one, two = noise_frame(), noise_frame()
+    between = Frame(one.y, one.u, one.v, 30 * TICKS, 0)
+    predicted = pipeline.track(between, Detections.none_for(between, complete=False))
+    assert predicted.shot == before.shot + 1
+    after = pipeline.analyse(Frame(two.y, two.u, two.v, 31 * TICKS, 0))
+    assert after.shot == predicted.shot
+    assert after.wary
+    assert len(after.tracks) == 0, "a face of the scene before"
+
+
 def test_another_size_ends_all_tracks() -> None:
     pipeline = Pipeline(Knows(FACE))
     pipeline.analyse(frame(320, 240))
