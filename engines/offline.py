@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from queue import Queue
 from threading import Thread
 from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from engines.besides import Besides
 from engines.codecs.files import VideoFile
@@ -26,7 +29,7 @@ from engines.policy import Cover
 from engines.render.crop import DEFAULT_PRESET, output_size
 from engines.render.redact import Style
 from engines.render.zones import Zones
-from engines.report import Report
+from engines.report import Report, write_whole
 from engines.track.identity import Recogniser
 from engines.track.lookahead import Lookahead
 
@@ -94,6 +97,11 @@ class Summary:
     detector: dict[str, Any] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, source: VideoFile, options: Options) -> Summary:
+        """Of a source of which no frame was looked at yet."""
+        return cls(source.path.name, source.width, source.height, float(source.fps), options=told(options))
+
 
 def process(
     video: Path,
@@ -112,30 +120,57 @@ def process(
     """
     with VideoFile(video) as source:
         out.mkdir(parents=True, exist_ok=True)
-        summary = Summary(video.name, source.width, source.height, float(source.fps), options=told(options))
-        detector.warm_up(source.width, source.height)
-        summary.detector = detector.describe()
-        pipeline, lookahead = Pipeline(detector, besides=Besides(options.classes, options.heads)), DelayLine()
-        if options.cover.shown(options.members):
-            pipeline.recogniser = Recogniser(options.members)
-        with Writers(source, out, options, summary) as writers:
-            confirmed: set[int] = set()
-            for frame in source:
-                analysed = pipeline.analyse(options.zones.burn(frame))
-                confirmed.update(analysed.tracks.ids[analysed.tracks.confirmed].tolist())
-                summary.frames += 1
-                summary.faces += int((analysed.detections.scores >= 0.5).sum())
-                for item, extra in lookahead.push(analysed):
-                    writers.put(Ready.of(item, extra, lookahead, confirmed))
-                progress(summary.frames, source.frames_expected)
-            for item, extra in lookahead.flush():
-                writers.put(Ready.of(item, extra, lookahead, confirmed))
-        summary.broken = source.broken
-    (out / ".summary.json.part").write_text(json.dumps(asdict(summary), indent=1) + "\n")
-    (out / ".summary.json.part").replace(out / "summary.json")
+        summary = Summary.of(source, options)
+        return write(source, analyse(source, detector, options, summary, progress), out, options, summary)
+
+
+def analyse(
+    source: VideoFile,
+    detector: Detector,
+    options: Options,
+    summary: Summary,
+    progress: Callable[[int, int], None] = lambda done, of: None,
+) -> Iterator[Ready]:
+    """The frames of a source in order, each with all that is known of it in the end; what can be counted goes into `summary`."""
+    detector.warm_up(source.width, source.height)
+    summary.detector = detector.describe()
+    pipeline, lookahead = Pipeline(detector, besides=Besides(options.classes, options.heads)), DelayLine()
+    if options.cover.shown(options.members):
+        pipeline.recogniser = Recogniser(options.members)
+    confirmed: set[int] = set()
+    for frame in source:
+        analysed = pipeline.analyse(options.zones.burn(frame))
+        confirmed.update(analysed.tracks.ids[analysed.tracks.confirmed].tolist())
+        summary.frames += 1
+        summary.faces += int((analysed.detections.scores >= 0.5).sum())
+        for item, extra in lookahead.push(analysed):
+            yield Ready.of(item, extra, lookahead, confirmed)
+        progress(summary.frames, source.frames_expected)
+    for item, extra in lookahead.flush():
+        yield Ready.of(item, extra, lookahead, confirmed)
+    summary.broken = source.broken
+
+
+def write(
+    source: VideoFile,
+    frames: Iterable[Ready],
+    out: Path,
+    options: Options,
+    summary: Summary,
+    changes: Sequence[dict[str, Any]] = (),
+) -> Summary:
+    """Render and write what `process` does, from the frames of `source`; `changes` are for the report: what a person decided.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    with Writers(source, out, options, summary) as writers:
+        for ready in frames:
+            writers.put(ready)
+    write_whole(out / "summary.json", json.dumps(asdict(summary), indent=1) + "\n")
     if writers.report is not None and options.report is not None:
         made = [out / name for name in ("redacted.mp4", *(person.fancam for person in summary.people)) if name]
-        writers.report.write(options.report, video, made, {**summary.detector, **summary.options})
+        writers.report.write(options.report, source.path, made, {**summary.detector, **summary.options}, changes)
     return summary
 
 
@@ -145,8 +180,12 @@ class Ready:
 
     item: Analysed
     extra_boxes: F32
+    extra_ids: tuple[int, ...]
+    """Whose the first of the extra boxes are."""
     people: dict[int, tuple[F32, float]]
     """Track → smoothed face (4,) xyxy px, seconds it is known to be seen in all."""
+    removed: NDArray[np.int32] | None = None
+    """(m, 4): covers that a person has looked at and taken away."""
 
     @classmethod
     def of(cls, item: Analysed, extra: F32, lookahead: Lookahead[Analysed], confirmed: set[int]) -> Ready:
@@ -155,7 +194,7 @@ class Ready:
             face = lookahead.face(track, item)
             if track in confirmed and face is not None:
                 people[track] = (face, span_s)
-        return cls(item, extra, people)
+        return cls(item, extra, tuple(lookahead.fills(item)), people)
 
 
 class Writers:
@@ -212,11 +251,11 @@ class Writers:
         while (ready := self._queue.get()) is not None:
             if video is None:  # the sound's offset is known once the first frame is there
                 video = files.enter_context(self._open("redacted.mp4", redacted.size, self._audio(files)))
-            safe = redacted.render(ready.item, ready.extra_boxes)
+            safe = redacted.render(ready.item, ready.extra_boxes, removed=ready.removed)
             video.write(safe.picture, ready.item.frame.rtp_time)
             redacted.release(safe)
             if self.report is not None:
-                self.report.add(ready.item, ready.extra_boxes, redacted.redactor.shown)
+                self.report.add(ready.item, ready.extra_boxes, redacted.redactor.shown, ready.removed)
             self._write_people(index, ready, rows, fancams, files)
             self._summary.seconds = ready.item.time_s
             index += 1
