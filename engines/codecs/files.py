@@ -85,6 +85,9 @@ class VideoFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._container.close()
 
     def __iter__(self) -> Iterator[Frame]:
@@ -96,6 +99,24 @@ class VideoFile:
         self.start_s = clock.start_s
         yield self._frame(first, rtp_time)
         for picture in self._pictures:
+            yield self._frame(picture, clock.ticks(picture))
+
+    def jump(self, time_s: float) -> Iterator[Frame]:
+        """The frames from a key frame at or before that time on, with the times that iterating gives them; none where the file
+        does not say them. To be asked once iteration has begun, which it ends.
+
+        Raises:
+            av.FFmpegError: the file cannot be jumped in.
+        """
+        start = (self.start_s + time_s) / float(self._stream.time_base or Fraction(1, RTP_CLOCK_HZ))
+        self._container.seek(int(start), stream=self._stream)
+        self._pictures = self._decode()
+        return self._timed(self._pictures, _Clock(self.fps, self.start_s))
+
+    def _timed(self, pictures: Iterator[av.VideoFrame], clock: _Clock) -> Iterator[Frame]:
+        for picture in pictures:
+            if picture.time is None:
+                return
             yield self._frame(picture, clock.ticks(picture))
 
     def _decode(self) -> Iterator[av.VideoFrame]:
@@ -131,10 +152,11 @@ class VideoFile:
 class _Clock:
     """Times of frames in 90 kHz ticks from the first, always rising, also where the file has none or false ones."""
 
-    def __init__(self, fps: Fraction) -> None:
+    def __init__(self, fps: Fraction, start_s: float | None = None) -> None:
+        """With `start_s` it goes on somewhere in a file whose clock begins there."""
         self._step = max(1, round(RTP_CLOCK_HZ / fps))
-        self._last: int | None = None
-        self.start_s = 0.0
+        self._last = None if start_s is None else -1
+        self.start_s = start_s or 0.0
 
     def ticks(self, picture: av.VideoFrame) -> int:
         time_s = picture.time
