@@ -116,7 +116,9 @@ def _models() -> Iterator[Finding]:
     for name in names:
         try:
             model = there.find(name)
-            yield Finding(f"model {name}", True, f"{model.family}, {len(model.classes)} classes, sha256 {model.sha256[:16]}")
+            yield Finding(
+                f"model {name}", True, f"{model.family}, {len(model.classes)} classes, sha256 {model.sha256[:16]}"
+            )
         except BadModel as error:
             yield Finding(f"model {name}", False, str(error), needed=False)
 
