@@ -18,6 +18,8 @@ def command(
     minutes: Annotated[float | None, typer.Option(min=0.01, help="Train for this long (pauses do not count).")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Or train for this many steps.")] = None,
     resume: Annotated[bool, typer.Option(help="Go on from the checkpoint in OUT.")] = False,
+    start: Annotated[Path | None, typer.Option(help="Begin a new run with the weights of this checkpoint.")] = None,
+    rate: Annotated[float, typer.Option(min=1e-6, help="The highest learning rate; less with --start.")] = 2e-3,
 ) -> None:
     if what != "faces":
         raise typer.BadParameter(f"{what!r}: only faces can be trained", param_hint="WHAT")
@@ -35,7 +37,7 @@ def command(
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         photos = pictures.read_labels(data)
-        run = trainer.Trainer(out, trainer.Plan(steps=steps, minutes=minutes), resume)
+        run = trainer.Trainer(out, trainer.Plan(steps=steps, minutes=minutes, learning_rate=rate), resume, start)
         extra = pictures.read_labels(drawn.draw(out / "scenes", scenes)) if scenes else []
         album = pictures.mixed_album(photos, extra)
         # On a CPU the trainer is slower than one process of batches; a GPU takes what all cores give.

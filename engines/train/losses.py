@@ -10,7 +10,7 @@ from engines.train.assign import Targets, assign, paired_iou
 from engines.train.network import decode_boxes, decode_landmarks
 
 SCORE_WEIGHT, BOX_WEIGHT, LANDMARK_WEIGHT = 1.0, 2.5, 5.0
-NEGATIVE_WEIGHT, NEGATIVE_POWER = 0.75, 1.5
+NEGATIVE_WEIGHT, NEGATIVE_POWER = 0.75, 1.0
 LANDMARK_BETA = 0.02
 
 

@@ -41,6 +41,7 @@ class Plan:
     batch_size: int = 32  # at 320 px
     threads: int = 1  # two gain nothing where the second core makes the batches
     bfloat16: bool = True
+    learning_rate: float = LEARNING_RATE  # the highest; less where a run starts from trained weights
 
     def progress(self, step: int, ran_s: float) -> float:
         """0 at the start, 1 at the end."""
@@ -51,10 +52,10 @@ class Plan:
         raise TrainingError("say how long to train: steps or minutes")
 
 
-def learning_rate(step: int, progress: float) -> float:
-    """Linear warm-up, then a cosine down to `FINAL_SHARE` at progress 1."""
+def learning_rate(highest: float, step: int, progress: float) -> float:
+    """Linear warm-up to `highest`, then a cosine down to `FINAL_SHARE` of it at progress 1."""
     cosine = FINAL_SHARE + (1 - FINAL_SHARE) * (1 + math.cos(math.pi * progress)) / 2
-    return LEARNING_RATE * cosine * min(1.0, (step + 1) / WARM_UP_STEPS)
+    return highest * cosine * min(1.0, (step + 1) / WARM_UP_STEPS)
 
 
 def make_optimizer(network: nn.Module) -> torch.optim.AdamW:
@@ -102,13 +103,16 @@ def batch_losses(network: nn.Module, batch: Batch, bfloat16: bool, device: torch
 class Trainer:
     """A run in a folder: `CHECKPOINT` (everything needed to go on) and `LOG_FILE` (one JSON line every few steps)."""
 
-    def __init__(self, folder: Path, plan: Plan, resume: bool = False) -> None:
+    def __init__(self, folder: Path, plan: Plan, resume: bool = False, start: Path | None = None) -> None:
+        """`start` is a checkpoint whose averaged weights a new run begins with; a resumed one has its own."""
         self.folder, self.plan = folder, plan
         folder.mkdir(parents=True, exist_ok=True)
         torch.set_num_threads(plan.threads)
         torch.manual_seed(plan.seed)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.network = FaceNet().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if start is not None and not resume:
+            self.network.load_state_dict(self._read(start)["average"])
         self.optimizer = make_optimizer(self.network)
         self.average = MovingAverage(self.network)
         self.step, self.ran_s = 0, 0.0
@@ -117,11 +121,13 @@ class Trainer:
         elif (folder / CHECKPOINT).exists():
             raise TrainingError(f"{folder / CHECKPOINT} exists: resume it, or choose another folder")
 
-    def _load(self) -> None:
-        path = self.folder / CHECKPOINT
+    def _read(self, path: Path) -> dict:
         if not path.is_file():
-            raise TrainingError(f"nothing to resume: {path} does not exist")
-        state = torch.load(path, map_location=self.device, weights_only=True)
+            raise TrainingError(f"no checkpoint to go on from: {path} does not exist")
+        return torch.load(path, map_location=self.device, weights_only=True)
+
+    def _load(self) -> None:
+        state = self._read(self.folder / CHECKPOINT)
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.average.state = state["average"]
@@ -153,7 +159,7 @@ class Trainer:
             progress = self.plan.progress(self.step, self.ran_s)
             if progress >= 1:
                 break
-            rate = learning_rate(self.step, progress)
+            rate = learning_rate(self.plan.learning_rate, self.step, progress)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             losses = self._learn(batch)

@@ -85,11 +85,21 @@ def test_a_killed_run_keeps_its_last_checkpoint(tmp_path, labelled):
     assert Trainer(tmp_path, plan(4), resume=True).step == 2
 
 
+def test_a_run_begins_with_the_weights_it_is_given(tmp_path, labelled):
+    first = train(tmp_path / "first", labelled, plan(3))
+    second = Trainer(tmp_path / "second", plan(3), start=tmp_path / "first" / CHECKPOINT)
+    assert second.step == 0
+    for name, value in second.network.state_dict().items():
+        assert torch.equal(value, first.average.state[name]), name
+    with pytest.raises(TrainingError, match="go on from"):
+        Trainer(tmp_path / "third", plan(3), start=tmp_path / "none.pt")
+
+
 def test_runs_do_not_overwrite_each_other(tmp_path, labelled):
     train(tmp_path, labelled, plan(1))
     with pytest.raises(TrainingError, match="resume"):
         Trainer(tmp_path, plan(1))
-    with pytest.raises(TrainingError, match="nothing to resume"):
+    with pytest.raises(TrainingError, match="no checkpoint to go on from"):
         Trainer(tmp_path / "empty", plan(1), resume=True)
 
 
@@ -119,7 +129,7 @@ def test_the_log_says_what_was_lost(tmp_path, labelled, monkeypatch):
 
 
 def test_the_rate_warms_up_and_falls_to_its_end():
-    rates = [learning_rate(step, step / 1000) for step in range(1001)]
+    rates = [learning_rate(2e-3, step, step / 1000) for step in range(1001)]
     assert rates[0] < rates[75] < max(rates)
     assert rates[200:] == sorted(rates[200:], reverse=True)
     assert abs(rates[-1] / 2e-3 - 0.02) < 1e-6
