@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import logging
 import random
+import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final
 
@@ -18,6 +20,7 @@ import typer
 
 from benchmarks.report import write_result
 from benchmarks.rig import TICKS, Bench, Clip, Door, KnowingDetector, likenesses, pan
+from benchmarks.scripted_studio import Studios
 from engines.codecs.decode import DecodeError, VideoDecoder
 from engines.frame import Frame, Ledger
 from engines.scene.marker import read_marker
@@ -42,6 +45,8 @@ class Run:
     random: random.Random = field(default_factory=lambda: random.Random(1))
     lost: bool = False
     """Units are kept back until the next key frame, as the door does after a loss."""
+    studios: Studios | None = None
+    """When they are processes."""
 
     def within(self, period_s: float, share: float) -> bool:
         """True for the last `share` of every period."""
@@ -90,8 +95,7 @@ def switching(run: Run, data: bytes, key: bool) -> bytes | None:
 def beginning_anew(run: Run, data: bytes, key: bool) -> bytes | None:
     if key and run.random.random() < 0.3:
         run.door.send(Kind.STREAM_CLOSE, STREAM)
-        run.door.open_stream(STREAM)
-        run.door.open_feed(FEED, stream=STREAM)
+        open_feed(run.door)
     return data
 
 
@@ -99,6 +103,19 @@ def panicking(run: Run, data: bytes, key: bool) -> bytes | None:
     if key:
         run.door.send(Kind.POLICY, STREAM, {"panic": run.within(2.0, 0.5)})
     return data
+
+
+def losing_studio(how: signal.Signals) -> Send:
+    """Every three seconds the studio is lost, and the spare takes its place."""
+
+    def send(run: Run, data: bytes, key: bool) -> bytes | None:
+        assert run.studios is not None
+        if key and run.t > 3 * run.studios.lost + 3:
+            run.door = run.studios.lose(how)
+            open_feed(run.door)
+        return data
+
+    return send
 
 
 def raising(run: Run) -> None:
@@ -142,6 +159,8 @@ FAULTS: Final[dict[str, tuple[Send, Hurt]]] = {
     "cuts and changes of size": (switching, unhurt),
     "first frames": (beginning_anew, unhurt),
     "panic": (panicking, unhurt),
+    "studio killed": (losing_studio(signal.SIGKILL), unhurt),
+    "studio stands still": (losing_studio(signal.SIGSTOP), unhurt),
 }
 
 
@@ -212,16 +231,23 @@ def try_fault(name: str, clips: list[Clip], seconds: float) -> Count:
         if run is not None:
             hurt(run)
 
-    try:
-        door = bench.start(lambda: Scripted(clips, fault))
-        run = Run(door, bench.detectors, clips)  # type: ignore[arg-type]
-        door.open_stream(STREAM)
-        door.open_feed(FEED, stream=STREAM)
+    with ExitStack() as stack:
+        stack.callback(bench.end)
+        if name.startswith("studio"):
+            studios = stack.enter_context(Studios(clips[0]))
+            run = Run(studios.serve(), [], clips, studios=studios)
+        else:
+            run = Run(bench.start(lambda: Scripted(clips, fault)), bench.detectors, clips)  # type: ignore[arg-type]
+        open_feed(run.door)
         _publish(run, send, seconds)
-        units = door.seen(Kind.ENCODED, FEED)
-    finally:
-        bench.end()
+        doors = run.studios.doors if run.studios is not None else [run.door]
+        units = [unit for door in doors for unit in door.seen(Kind.ENCODED, FEED)]
     return search(clips, units)
+
+
+def open_feed(door: Door) -> None:
+    door.open_stream(STREAM)
+    door.open_feed(FEED, stream=STREAM)
 
 
 class Scripted(KnowingDetector):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -34,7 +33,7 @@ def running_house(clips: list[Clip], tmp_path_factory: pytest.TempPathFactory) -
     faces = {clip.first + n: boxes.tolist() for clip in clips for n, boxes in enumerate(clip.faces)}
     (folder / "faces.json").write_text(json.dumps(faces))
     fault = folder / "fault"
-    command = (sys.executable, str(Path(__file__).with_name("studio.py")), str(folder / "faces.json"), str(fault))
+    command = (sys.executable, "-m", "benchmarks.scripted_studio", str(folder / "faces.json"), str(fault))
     ports = free_udp_ports(20)
     with (
         wired(OUTSIDE, INSIDE, ports) as wire,

@@ -1,7 +1,7 @@
 """A studio's process with the real one's code, but for the detector: it knows the faces of numbered frames, and has the fault
 that a file names when there is one.
 
-`python studio.py FACES FAULT --fd N`: FACES is JSON, boxes xyxy px by the frame's number.
+`python -m benchmarks.scripted_studio FACES FAULT --fd N`: FACES is JSON, boxes xyxy px by the frame's number.
 """
 
 from __future__ import annotations
@@ -9,16 +9,22 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import numpy as np
 
+from benchmarks.rig import Clip, Door
 from engines.frame import Detections, Frame
 from engines.scene.marker import read_marker
+from server.link import Kind
 from server.studio.__main__ import die, die_with_thread
 from server.studio.studio import Studio
 
@@ -60,6 +66,54 @@ class ScriptedDetector:
             boxes, np.full(n, 0.9, np.float32), np.zeros(n, np.int32), np.full((n, 5, 2), np.nan, np.float32),
             frame.rtp_time, frame.width, frame.height, True,
         )  # fmt: skip
+
+
+class Studios:
+    """Studios as processes: one that serves, and a spare. As a context manager, ends them."""
+
+    def __init__(self, clip: Clip) -> None:
+        self.doors: list[Door] = []
+        """Of all that ever served."""
+        self.lost = 0
+        self._folder = TemporaryDirectory()
+        self._faces = Path(self._folder.name, "faces.json")
+        self._faces.write_text(json.dumps({n: boxes.tolist() for n, boxes in enumerate(clip.faces)}))
+        self._children: list[subprocess.Popen[bytes]] = []
+        self._spare = self._start()
+
+    def serve(self) -> Door:
+        """Let the spare serve, once it is ready, and start another one."""
+        door, self._spare = self._spare, self._start()
+        door.wait(Kind.READY)
+        self.doors.append(door)
+        return door
+
+    def lose(self, how: signal.Signals) -> Door:
+        """Send the one that serves a signal, and let the spare take its place."""
+        self._children[-2].send_signal(how)
+        self.lost += 1
+        return self.serve()
+
+    def _start(self) -> Door:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            words = [sys.executable, "-m", "benchmarks.scripted_studio", str(self._faces), f"{self._faces}.fault"]
+            child = subprocess.Popen([*words, "--fd", str(theirs.fileno())], pass_fds=[theirs.fileno()])
+        self._children.append(child)
+        door = Door(ours)
+        door.hello()
+        return door
+
+    def __enter__(self) -> Studios:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for child in self._children:
+            child.kill()
+            child.wait()
+        for door in (*self.doors, self._spare):
+            door.link.close()
+        self._folder.cleanup()
 
 
 if __name__ == "__main__":
