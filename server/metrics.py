@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
@@ -16,30 +17,37 @@ FRAME_BUCKETS_S: Final = (0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.07, 0.1
 
 
 class StageTimes(Collector):
-    """Adds up the histograms that the studio reports each second: `fancam_stage_seconds`, by stage."""
+    """Adds up the histograms that the studio reports each second: `fancam_stage_seconds`, by stream and stage."""
 
     def __init__(self) -> None:
         self._bounds_s: list[float] = []
-        self._counts: dict[str, list[int]] = {}
-        self._sums_s: dict[str, float] = defaultdict(float)
+        self._counts: dict[tuple[str, str], list[int]] = {}
+        self._sums_s: dict[tuple[str, str], float] = defaultdict(float)
 
-    def add(self, buckets_ms: Iterable[float], stages: dict[str, Any]) -> None:
+    def add(self, stream: str, buckets_ms: Iterable[float], stages: dict[str, Any]) -> None:
         self._bounds_s = [bound / 1000 for bound in buckets_ms]
         for stage, times in stages.items():
-            known = self._counts.get(stage) or [0] * len(times["counts"])
-            self._counts[stage] = [a + b for a, b in zip(known, times["counts"], strict=True)]
-            self._sums_s[stage] += times["sum_ms"] / 1000
+            key = stream, stage
+            known = self._counts.get(key) or [0] * len(times["counts"])
+            self._counts[key] = [a + b for a, b in zip(known, times["counts"], strict=True)]
+            self._sums_s[key] += times["sum_ms"] / 1000
+
+    def forget(self, stream: str) -> None:
+        for key in [key for key in self._counts if key[0] == stream]:
+            del self._counts[key], self._sums_s[key]
 
     def collect(self) -> Iterator[Metric]:
         family = HistogramMetricFamily(
-            "fancam_stage_seconds", "Time a frame spent in each stage; total is arrival to encoded.", labels=["stage"]
+            "fancam_stage_seconds",
+            "Time a frame spent in each stage; total is arrival to encoded.",
+            labels=["stream", "stage"],
         )
-        for stage, counts in sorted(self._counts.items()):
+        for key, counts in sorted(self._counts.items()):
             buckets, below = [], 0
             for bound, count in zip([*map(str, self._bounds_s), "+Inf"], counts, strict=True):
                 below += count
                 buckets.append((bound, below))
-            family.add_metric([stage], buckets, self._sums_s[stage])
+            family.add_metric(key, buckets, self._sums_s[key])
         yield family
 
 
@@ -76,6 +84,15 @@ class Metrics:
         self.link_backlog = Gauge(
             "fancam_link_backlog_bytes", "Bytes waiting to be read by the studio.", registry=registry
         )
+        self.rung = Gauge(
+            "fancam_rung", "The rung that a stream is on: 0 is full, 5 the lowest.", ["stream"], registry=registry
+        )
+        self.load = Gauge(
+            "fancam_load_ratio", "The share of the machine that the streams take, by measured costs.", registry=registry
+        )
+        self.room = Gauge(
+            "fancam_room_streams", "More streams that there is room for on the lowest rung.", registry=registry
+        )
         self.input_restarts = Counter(
             "fancam_input_restarts", "Times an input was started again.", ["stream"], registry=registry
         )
@@ -89,8 +106,11 @@ class Metrics:
 
     def take_stats(self, stats: dict[str, Any]) -> None:
         """Add one STATS message of the studio."""
+        names = {int(ident): entry["name"] for ident, entry in stats["streams"].items()}
         for entry in (*stats["streams"].values(), *stats["feeds"].values()):
-            self.stages.add(stats["buckets_ms"], entry["stages"])
+            name = entry["name"] if "name" in entry else names.get(entry["stream"])
+            if name is not None:
+                self.stages.add(name, stats["buckets_ms"], entry["stages"])
             for reason, count in entry["drops"].items():
                 self.drops.labels(reason).inc(count)
             for what, count in entry["counts"].items():
@@ -98,7 +118,17 @@ class Metrics:
                     self.frames.labels(what).inc(count)
         for what, count in stats["detector"]["counts"].items():
             self.detector.labels(what).inc(count)
+        for entry in stats["streams"].values():
+            self.rung.labels(entry["name"]).set(entry["rung_number"])
+        self.load.set(stats["load"])
+        self.room.set(stats["room"])
         self.studio_memory.set(stats["rss_bytes"])
+
+    def forget_stream(self, name: str) -> None:
+        """What is told of streams by name is told only while they are there."""
+        self.stages.forget(name)
+        with contextlib.suppress(KeyError):
+            self.rung.remove(name)
 
     def text(self) -> bytes:
         """The registry in Prometheus' text format."""

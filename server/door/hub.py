@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from engines.models.networks import FACES
 from server.door.feed import KEY_INTERVAL_NS, Feed
+from server.door.latency import DEFAULT_S
 from server.door.metadata import tell_viewers
 from server.door.orders import Orders, StudioPort
 from server.door.peers import AccessUnit, AudioBroadcast, Broadcast
@@ -310,7 +311,7 @@ class Hub:
         else:
             stream = self._by_ident.get(message.ident)
             if stream is not None and message.kind is Kind.META:
-                tell_viewers(stream, message)
+                tell_viewers(stream, message, self._clock_ns())
             elif stream is not None and message.kind is Kind.TRACKS:
                 listed = message.json()
                 stream.size, stream.tracks = (listed["width"], listed["height"]), listed["tracks"]
@@ -357,8 +358,8 @@ class Hub:
         feeds = [feed for stream in self.streams.values() for feed in stream.feeds.values()]
         return Counter((kind_of_feed(feed.name), feed.codec) for feed in feeds)
 
-    def latency(self, name: str) -> dict[str, Any]:
-        """The body of GET /streams/{name}/latency.
+    def latency(self, name: str, seconds: int = DEFAULT_S) -> dict[str, Any]:
+        """The body of GET /streams/{name}/latency: of the last `seconds`.
 
         Raises:
             Refused: 404 no such stream.
@@ -366,7 +367,8 @@ class Hub:
         stream = self.streams.get(name)
         if stream is None:
             raise Refused(404, f"no stream {name}")
-        return stream.latency()
+        told = stream.latency.summary(seconds, stream.budget_ms, self._clock_ns())
+        return {"rung": stream.rung, **told}
 
     # Inner parts
 
@@ -406,6 +408,7 @@ class Hub:
             self._close_feed(stream, key)
         if self.streams.get(stream.name) is stream:
             del self.streams[stream.name]
+            self._metrics.forget_stream(stream.name)
         self._changed()
 
     def _ask_publisher(self, stream: Stream, now_ns: int) -> None:
@@ -494,12 +497,18 @@ class Hub:
         self._metrics.take_stats(stats)
         self._room, self._counted = stats.get("room"), {int(ident) for ident in stats["streams"]}
         for ident, entry in stats["streams"].items():
-            stream = self._by_ident.get(int(ident))
-            if stream is not None and stream.rung != entry["rung"]:
-                stream.rung = entry["rung"]
-                self._changed()
+            if (stream := self._by_ident.get(int(ident))) is not None:
+                self._take_stream_stats(stream, entry, stats)
         for ident, entry in stats["feeds"].items():
             stream_and_feed = self._feed_by_ident.get(int(ident))
             if stream_and_feed is not None and entry["width"]:
                 stream_and_feed[1].size = (entry["width"], entry["height"])
                 stream_and_feed[1].fps = entry["fps"]
+
+    def _take_stream_stats(self, stream: Stream, entry: dict[str, Any], stats: dict[str, Any]) -> None:
+        feeds = [feed for feed in stats["feeds"].values() if feed["stream"] == stream.ident]
+        feeds.sort(key=lambda feed: feed["feed"] != "redacted")
+        stream.latency.add_drops(entry["drops"], [feed["drops"] for feed in feeds], self._clock_ns())
+        if stream.rung != entry["rung"]:
+            stream.rung = entry["rung"]
+            self._changed()

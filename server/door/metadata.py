@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from typing import Final
 
-from server.door.streams import DELAYED, Stream
+from server.door.latency import DELAYED
+from server.door.streams import Stream
 from server.link import Message, json_body
 
 TOLD: Final = ("w", "h", "b", "more")
 """Nothing else of what the studio says reaches a viewer: no names, landmarks or embeddings."""
 
 
-def tell_viewers(stream: Stream, message: Message) -> None:
+def tell_viewers(stream: Stream, message: Message, now_ns: int) -> None:
     """Pass one META message on, with the RTP time that the frame has in each viewer's feed, and keep its ledger."""
     if stream.panic:
         return
     meta = message.json()
     rtp_time, captured_ns = stream.recent.get(message.arrival_ns, (None, 0))
     ledger = complete(stream, meta["t"], meta["l"], captured_ns, message.arrival_ns)
-    stream.ledgers.append(ledger)
+    stream.latency.add_frame(ledger, time.monotonic_ns() if now_ns is None else now_ns)
     texts: dict[int, str] = {}
     for watcher in stream.watchers:
         at_source = rtp_time if watcher.feed.relay else meta["t"]

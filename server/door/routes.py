@@ -6,11 +6,12 @@ from html import escape
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
-from fastapi import APIRouter, Depends, HTTPException, Request, Response
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from server.door.access import ANY_VIEW, Caller, Right, require
+from server.door.latency import DEFAULT_S, KEPT_S
 from server.door.limits import MAX_JSON_BYTES, StreamName, read_body
 from server.door.problems import BODY, may_be
 from server.redaction import Redaction, first_of
@@ -64,13 +65,17 @@ async def events(request: Request, caller: Annotated[Caller, Depends(viewer_or_a
     responses=may_be(404, 422),
     dependencies=[Depends(viewer_or_admin)],
 )
-async def latency(stream: StreamName, request: Request) -> dict[str, Any]:
-    """Where the latest frames' milliseconds went: p50, p95 and the last frame, by stage.
+async def latency(
+    stream: StreamName, request: Request, seconds: Annotated[int, Query(ge=1, le=KEPT_S)] = DEFAULT_S
+) -> dict[str, Any]:
+    """Where the frames' milliseconds went in the last seconds: p50, p95, p99 and the last frame, by stage; misses of the budget;
+    drops by reason.
 
+    `total` is from arrival until sent, without `waited` and `delayed`, which were asked for.
     `arrived`, from capture to arrival, is an estimate; where the publisher's clock does not agree with the server's, it
     counts from the fastest frame of the last seconds.
     """
-    found: dict[str, Any] = request.app.state.door.hub.latency(stream)
+    found: dict[str, Any] = request.app.state.door.hub.latency(stream, seconds)
     return found
 
 

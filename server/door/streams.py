@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from engines.frame import STAGES
 from server.door.delay import DelayLine
 from server.door.feed import Feed, FeedClock
+from server.door.latency import LatencyLog
 from server.door.peers import AudioBroadcast, Viewer
 
 STALLED_NS: Final = 2_000_000_000
 AUDIO_CLOCK_HZ: Final = 48_000
 REMEMBERED_UNITS: Final = 128
-REMEMBERED_LEDGERS: Final = 300
-DELAYED: Final = "delayed"
-"""The ledger's stage between *arrived* and *decoded* where there is a delay."""
 STANDING_FEEDS: Final = ("redacted", "overlay", "raw")
 
 
@@ -97,7 +94,7 @@ class Stream:
     key_asked_ns: int = 0
     recent: OrderedDict[int, tuple[int, int]] = field(default_factory=OrderedDict)
     """The latest units' RTP and capture times by their arrival."""
-    ledgers: deque[dict[str, float]] = field(default_factory=lambda: deque(maxlen=REMEMBERED_LEDGERS))
+    latency: LatencyLog = field(default_factory=LatencyLog)
 
     @property
     def panic(self) -> bool:
@@ -160,18 +157,3 @@ class Stream:
             "tracks": [{"label": f"person {track['id']}", **track} for track in self.tracks],
         }
 
-    def latency(self) -> dict[str, Any]:
-        """The body of GET /streams/{name}/latency: ms by stage, over the latest frames."""
-        stages = DELAYED, *STAGES
-        times = {stage: sorted(ledger[stage] for ledger in self.ledgers if stage in ledger) for stage in stages}
-        return {
-            "frames": len(self.ledgers),
-            "last_ms": self.ledgers[-1] if self.ledgers else {},
-            "p50_ms": {stage: quantile(sample, 0.5) for stage, sample in times.items() if sample},
-            "p95_ms": {stage: quantile(sample, 0.95) for stage, sample in times.items() if sample},
-        }
-
-
-def quantile(ordered: list[float], share: float) -> float:
-    """The nearest-rank quantile of a sorted sample."""
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]

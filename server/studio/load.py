@@ -14,6 +14,7 @@ STREAM_MISSES: Final = ("decode_late", "detect_late", "detect_no_time")
 FEED_MISSES: Final = ("encode_late", "encode_no_time")
 LEAST_FRAMES: Final = 10
 """A share of fewer frames says nothing."""
+UNKNOWN_ROOM: Final = 1000
 USUAL_STREAM: Final[dict[str, Any]] = {"fps": 30, "width": 640, "height": 480, "counts": {}, "drops": {}}
 USUAL_FEED: Final[dict[str, Any]] = {
     "feed": "redacted", "codec": "h264", "width": 640, "height": 480, "counts": {}, "drops": {},
@@ -50,7 +51,7 @@ def room(demands: Iterable[Demand], costs: Costs, cores: float) -> int:
     lowest = [demand.shares[LOWEST] for demand in demands]
     like = sum(lowest) / len(lowest) if lowest else demand(USUAL_STREAM, [USUAL_FEED], costs, cores).shares[LOWEST]
     if not like:  # nothing has been measured
-        return 1 << 30
+        return UNKNOWN_ROOM
     return max(0 if lowest else 1, int((CALM_LOAD - sum(lowest)) / like))
 
 

@@ -18,7 +18,7 @@ from server.link import Flag, Kind, Message, Parser, Slate
 from server.studio.costs import Cost, Costs
 from server.studio.feeds import PANIC, LiveFeed
 from server.studio.inference import Inference
-from server.studio.ladder import Ladder, Rung
+from server.studio.ladder import RUNGS, Ladder, Rung
 from server.studio.ledger import BUCKETS_MS, Tally, rss_bytes
 from server.studio.load import cores, demand, room, shown_fps
 from server.studio.outbox import Outbox
@@ -269,7 +269,7 @@ class Studio:
         self._ladder.step(demands, time.monotonic())
         for ident, stream in streams.items():
             rung = self._ladder.rung(ident)
-            stats["streams"][ident]["rung"] = self._set_rung(stream, rung)
+            stats["streams"][ident] |= {"rung": self._set_rung(stream, rung), "rung_number": RUNGS.index(rung)}
             for feed in told[ident]:
                 feed["fps"] = round(shown_fps(feed["feed"], stream.fps, rung, analysed_only=feed["analysed_only"]))
         stats["load"] = round(self._ladder.load(demands), 4)
