@@ -167,7 +167,10 @@ class Detections:
         wanted = [index for index, name in enumerate(self.names) if name in names]
         if len(wanted) == len(self.names):
             return self
-        kept = np.flatnonzero(np.isin(self.classes, wanted))
+        return self.at(np.flatnonzero(np.isin(self.classes, wanted)))
+
+    def at(self, kept: NDArray[np.intp]) -> Detections:
+        """Some of them, by their indices."""
         return replace(
             self,
             boxes=self.boxes[kept],

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.besides import Besides, Seen
+from engines.detect.nms import suppress
 from engines.frame import F32, RTP_CLOCK_HZ, Detections, Frame, Picture, PicturePool, RedactedFrame, Tracks
 from engines.render.crop import DEFAULT_PRESET, Camera, crop, output_size
 from engines.render.overlay import draw
@@ -105,7 +106,7 @@ class Pipeline:
         if detections.belong_to(frame):
             self._since_cut += 1
             cut, self._cut = self._cut, False
-            tracks = self.tracker.step(detections, time_s, cut=cut, looks=describe(frame, detections.boxes))
+            tracks = self._follow(frame, detections, time_s, cut)
             recogniser = self.recogniser
             if recogniser is not None:
                 tracks = replace(tracks, members=recogniser.recognise(detections, tracks, time_s, cut=cut))
@@ -115,6 +116,17 @@ class Pipeline:
             tracks = self.tracker.predict(time_s)
         frame.ledger.tracked = time.monotonic_ns()
         return Analysed(frame, detections, tracks, self._shot, self._since_cut <= WARY_FRAMES, others, besides)
+
+    def _follow(self, frame: Frame, faces: Detections, time_s: float, cut: bool) -> Tracks:
+        """The tracks of faces, each of which may have been found more than once where the networks have several names for it."""
+        looks = describe(frame, faces.boxes)
+        if len(faces.face_names) < 2:
+            return self.tracker.step(faces, time_s, cut=cut, looks=looks)
+        once = np.sort(suppress(faces.boxes, faces.scores))
+        tracks = self.tracker.step(faces.at(once), time_s, cut=cut, looks=looks[once])
+        detection = np.full(len(tracks), -1, np.int32)
+        detection[tracks.measured] = once[tracks.detection[tracks.measured]]
+        return replace(tracks, detection=detection)
 
 
 class DelayLine(Lookahead[Analysed]):

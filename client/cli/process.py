@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from engines.policy import Cover
     from engines.render.zones import Zones
 
 
@@ -29,6 +30,13 @@ def command(
     report: Annotated[
         Path | None, typer.Option(help="Folder for a report of what was covered and what to look at (JSON and a page).")
     ] = None,
+    review: Annotated[
+        bool, typer.Option("--review", help="Look at what is doubtful on a page, and decide, before anything is written.")
+    ] = False,
+    review_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Take over the decisions of a review: its review.json.")
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The review page's, on this machine alone; 0: any.")] = 0,
     preset: Annotated[
         str, typer.Option(help="How fancams frame: face, 'upper body', 'full body' or seeds (200x630).")
     ] = "upper body",
@@ -45,6 +53,14 @@ def command(
         bool,
         typer.Option("--cover-heads", help="Cover heads of persons without a visible face; a model must find persons."),
     ] = False,
+    cover_except: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Let this member be seen where surely recognised. May be repeated."),
+    ] = None,
+    cover_only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Of the members that a model knows, cover this one only. May be repeated."),
+    ] = None,
     runtime: Annotated[str, typer.Option(help="auto, openvino or onnxruntime.")] = "auto",
 ) -> None:
     from av import FFmpegError
@@ -71,10 +87,12 @@ def command(
     try:
         networks = chosen(model or ())
         check_known(cover or (), cover_heads, networks.classes)
+        who = _who(cover_except or [], cover_only or [], networks.members)
         detector = open_networks(networks, runtime=runtime, long_side=imgsz)
-        with progress("redacting", "frames") as update:
+        if True:
             options = Options(fancams, keep_audio, style, preset, zones=_read_zones(zones), report=report)  # type: ignore[arg-type]
             options = replace(options, classes=tuple(cover or ()), heads=cover_heads)
+            options = replace(options, cover=who, members=networks.members)
             summary = process(video, out, detector, options, update)
     except (FileError, RuntimeFailure, FFmpegError, OSError, UnknownClass) as error:
         raise Failure(str(error)) from error
@@ -84,6 +102,21 @@ def command(
     print(f"{out / 'redacted.mp4'}, {len(cut)} fancams, {out / 'tracks.csv'}, {out / 'summary.json'}")
     if summary.broken:
         print(f"{video}: {summary.broken} damaged places could not be decoded; what could is there")
+
+
+def _who(excepted: list[str], only: list[str], members: tuple[str, ...]) -> Cover:
+    """Who is covered, of whom the networks know `members` by name."""
+    from client.cli.main import Failure
+    from engines.policy import Cover, parse_cover
+
+    if excepted and only:
+        raise typer.BadParameter("--cover-except and --cover-only exclude each other")
+    try:
+        cover = parse_cover({"except": excepted} if excepted else {"only": only}) if excepted or only else Cover()
+        cover.check(members)
+    except ValueError as error:
+        raise Failure(str(error)) from None
+    return cover
 
 
 def _read_zones(path: Path | None) -> Zones:

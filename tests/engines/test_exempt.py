@@ -191,3 +191,17 @@ def test_a_member_is_seen_once_surely_recognised_and_covered_at_once_when_the_po
     assert all(seen[12:])
     redactor.shown = frozenset()  # analysed before, shown after: she is no member any more
     assert is_solid(redactor.redact(source, detections, state.tracks).picture, LEFT)
+
+
+def test_a_face_that_two_networks_found_is_one_person_and_covered_as_wide_as_either_says() -> None:
+    pipeline, too = Pipeline(), [66.0, 95.0, 106.0, 145.0]
+    source = noise_frame()
+    detections = replace(
+        found([LEFT, too, RIGHT], [0.9, 0.8, 0.7], of=source), names=("face", "ada"), face_names=("face", "ada")
+    )
+    detections.classes[1] = 1
+    state = pipeline.track(source, detections)
+    assert state.tracks.ids.tolist() == [1, 2]
+    assert state.tracks.detection.tolist() == [0, 2]
+    picture = Redactor().redact(source, state.detections, state.tracks).picture
+    assert all(is_solid(picture, box) for box in (LEFT, too, RIGHT))
