@@ -90,6 +90,8 @@ class House:
         policies: dict[str, dict[str, Any]] | None = None,
         make_broadcast: Callable[[str], Any] = Recorder,
         members: Sequence[str] = (),
+        finds: Sequence[str] = ("face",),
+        policy: dict[str, Any] | None = None,
         **port: Any,
     ) -> None:
         self.now_ns = 1_000 * S
@@ -98,6 +100,7 @@ class House:
         self.metrics = Metrics()
         self.hub = Hub(
             self.port, self.metrics, max_feeds=3, keep_audio=False, policies=policies or {}, members=members,
+            finds=finds, policy=policy,
             changed=lambda: None,
             evict=lambda watcher, reason: self.evicted.append((watcher.feed.name, reason)),
             clock_ns=lambda: self.now_ns, make_broadcast=make_broadcast,
