@@ -19,7 +19,7 @@ def tell_viewers(stream: Stream, message: Message, now_ns: int) -> None:
     meta = message.json()
     rtp_time, captured_ns = stream.recent.get(message.arrival_ns, (None, 0))
     ledger = complete(stream, meta["t"], meta["l"], captured_ns, message.arrival_ns)
-    stream.latency.add_frame(ledger, time.monotonic_ns() if now_ns is None else now_ns)
+    stream.latency.add_frame(ledger, now_ns)
     texts: dict[int, str] = {}
     for watcher in stream.watchers:
         at_source = rtp_time if watcher.feed.relay else meta["t"]

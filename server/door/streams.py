@@ -156,4 +156,3 @@ class Stream:
             "feeds": feeds,
             "tracks": [{"label": f"person {track['id']}", **track} for track in self.tracks],
         }
-
