@@ -230,9 +230,12 @@ def test_a_publisher_that_falls_silent_leads_to_the_slate(bench):
     assert len(bench.decoded(units)) == len(units)
 
 
-def test_after_a_cut_the_first_picture_is_of_frames_analysed_in_a_row_and_refers_to_none_before(bench, make_clip):
+@pytest.mark.parametrize("look_ahead", [0, 2])
+def test_after_a_cut_the_first_picture_is_of_frames_analysed_in_a_row_and_refers_to_none_before(
+    bench, make_clip, look_ahead
+):
     other = make_clip("h264", bench.clip.width, bench.clip.height, 20, negative=True)
-    door = bench.start()
+    door = bench.start(look_ahead=look_ahead)
     door.open_stream(1)
     door.open_feed(10)
     publisher = bench.publish(door)
