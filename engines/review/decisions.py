@@ -118,18 +118,18 @@ class Plan:
     """The decisions, ready to be asked about one frame after the other."""
 
     def __init__(self, decisions: Iterable[Decision]) -> None:
-        self._added: list[Add] = []
+        self._added: list[tuple[int, Add]] = []
         self._seen: dict[int, list[tuple[int, NDArray[np.int32]]]] = {}
-        for decision in decisions:
+        for number, decision in enumerate(decisions):
             if isinstance(decision, Add):
-                self._added.append(decision)
+                self._added.append((number, decision))
                 continue
             for frame, *box in decision.seen:
                 self._seen.setdefault(frame, []).append((decision.life, np.array(box, np.int32)))
 
     def added(self, frame: int) -> list[tuple[int, Box]]:
-        """Which of the added covers are in a frame, in the order of the decisions, and their boxes."""
-        boxes = ((number, add.at(frame)) for number, add in enumerate(self._added))
+        """Which of the decisions add a cover to a frame, by their number, and its box."""
+        boxes = ((number, add.at(frame)) for number, add in self._added)
         return [(number, box) for number, box in boxes if box is not None]
 
     def extra_boxes(self, frame: int) -> F32:
