@@ -48,7 +48,7 @@ def _filling(runtime: Runtime, look: Look | None) -> Callable[[Frame, Letterbox]
     return PictureInput(target, look).fill
 
 
-def _settled(found: Found, iou: float | None, classes: int) -> Found:
+def settled(found: Found, iou: float | None, classes: int) -> Found:
     """One box a thing, best first, without a broken network's boxes that are no numbers, and classes that there are not."""
     known = (found.classes >= 0) & (found.classes < classes)
     sound = np.flatnonzero(known & np.isfinite(found.boxes).all(axis=1))
@@ -83,7 +83,7 @@ class Detector:
         """What the indices in `Detections.classes` mean."""
         self.face_names = tuple(name for name in self.names if name in FACES) or self.names
         """Those that are faces: all of them, where none is called so (a network of members)."""
-        self._fixed_size = signature.fixed_size
+        self.fixed_size = signature.fixed_size
         self._ready: dict[tuple[int, int], _Ready] = {}
 
     def detect(self, frames: Sequence[Frame]) -> list[Detections]:
@@ -99,7 +99,7 @@ class Detector:
         ready = self._prepare(letterbox)
         ready.fill(frame, letterbox)
         found = self.family.decode(ready.runtime.run(), self.conf, (letterbox.net_h, letterbox.net_w))
-        found = _settled(found, self.family.iou, len(self.names))
+        found = settled(found, self.family.iou, len(self.names))
         return Detections(
             letterbox.to_frame(found.boxes), found.scores, found.classes, letterbox.to_frame(found.landmarks),
             frame.rtp_time, frame.width, frame.height, complete=True,
@@ -107,9 +107,9 @@ class Detector:
         )  # fmt: skip
 
     def _letterbox(self, width: int, height: int) -> Letterbox:
-        if self._fixed_size is None:
+        if self.fixed_size is None:
             return Letterbox.fit(width, height, self.long_side, self.family.stride)
-        net_h, net_w = self._fixed_size
+        net_h, net_w = self.fixed_size
         stretched = self.family.look is not None and self.family.look.stretched
         return Letterbox.within(width, height, net_w, net_h, stretched=stretched)
 
