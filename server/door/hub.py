@@ -108,6 +108,8 @@ class Hub:
         if stream is None:
             stream = self.streams[name] = Stream(name, 0, {**self._policy, **self._policies.get(name, {})})
             stream.budget_ms = self._budgets_ms.get(name, self._budget_ms)
+            if (cover := stream.policy.get("cover", "everyone")) != "everyone":
+                logger.info("%s: redaction begins with cover %s", name, cover, extra={"stream": name})
         replaced = stream.source.peer if stream.source is not None else None
         if stream.source is not None:
             self._drop_source(stream)

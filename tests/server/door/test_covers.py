@@ -37,7 +37,12 @@ def test_an_exemption_goes_to_the_studio_and_into_the_log_with_who_asked_for_it(
     assert "token 3" in line
 
     house.hub.stop("stage", source)
-    house.publish()
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        house.publish()
+    assert "stage: redaction begins with cover {'except': ['ada']}" in [
+        record.getMessage() for record in caplog.records
+    ]
     assert house.port.last(Kind.STREAM_OPEN).json()["policy"]["cover"] == {"except": ["ada"]}, (
         "a restart forgets nothing"
     )
