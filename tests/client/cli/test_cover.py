@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import urllib.request
 from pathlib import Path
 
 import av
@@ -11,9 +13,12 @@ import numpy as np
 import pytest
 
 from engines.render.redact import SOLID_YUV
-from tests.client.clips import write_clip
+from tests.client.clips import run as clip_run
+from tests.client.clips import start, write_clip
 from tests.client.command import run
 from tests.onnx_made import yolov8
+from tests.ports import free_port
+from tests.server.door.running import wait_until
 
 PLATE = (96, 72, 224, 168)
 """Where the made network finds one in every picture of 320 × 240."""
@@ -108,3 +113,35 @@ def test_doctor_knows_them(plates: Path, folder: Path, capsys: pytest.CaptureFix
     (folder / "street.onnx").write_bytes(b"another file")
     assert run("doctor") == 0
     assert "no      model street: " in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_plates_are_covered_live(plates: Path, tmp_path: Path) -> None:
+    """A server with its own network, and a viewer over WebRTC."""
+    clip, port, seen = write_clip(tmp_path / "in.mp4", frames=60), free_port(), tmp_path / "seen.mp4"
+    server = start(
+        *("serve", "--port", str(port), "--input", f"lobby={clip}", "--loop"),
+        *("--model", str(plates), "--cover", "plate", "--look-ahead", "0"),
+    )
+    try:
+        wait_until(lambda: ready(port, server), "a ready server", 60)
+        watch = ("watch", f"http://127.0.0.1:{port}/whep/lobby/redacted", "--out", str(seen), "--seconds", "4")
+        done = clip_run(*watch)
+        assert done.returncode == 0, done.stderr
+    finally:
+        server.terminate()
+        server.communicate(timeout=20)
+    x0, y0, x1, y1 = PLATE
+    shown = [picture for picture in pictures(seen) if picture.shape == (240, 320)]
+    assert len(shown) > 5
+    dark = [np.abs(picture[y0:y1, x0:x1].astype(int) - SOLID_YUV[0]).mean() < 12 for picture in shown]
+    assert all(dark), f"{dark.count(False)} of {len(dark)}"
+
+
+def ready(port: int, server: subprocess.Popen[str]) -> bool:
+    assert server.poll() is None, server.communicate()
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2):
+            return True
+    except OSError:
+        return False
