@@ -50,14 +50,14 @@ def _filling(runtime: Runtime, look: Look | None) -> Callable[[Frame, Letterbox]
 
 def settled(found: Found, iou: float | None, classes: int) -> Found:
     """One box a thing, best first, without a broken network's boxes that are no numbers, and classes that there are not."""
-    known = (found.classes >= 0) & (found.classes < classes)
-    sound = np.flatnonzero(known & np.isfinite(found.boxes).all(axis=1))
-    if len(sound) < len(found.boxes):
-        found = found.at(sound)
+    # As unsigned numbers, negative classes are too large as well.
+    which = found.classes.view(np.uint32)
+    if which.max(initial=0) >= classes or not np.isfinite(found.boxes.sum()):
+        found = found.at(np.flatnonzero((which < classes) & np.isfinite(found.boxes).all(axis=1)))
     if iou is None:
         kept = np.argsort(-found.scores, kind="stable")
     else:
-        kept = suppress(found.boxes, found.scores, iou, found.classes)
+        kept = suppress(found.boxes, found.scores, iou, found.classes if classes > 1 else None)
     return found.at(kept)
 
 

@@ -44,7 +44,7 @@ class Signature:
 
 def declared_size(inputs: tuple[Port, ...], otherwise: tuple[int, int]) -> tuple[int, int]:
     """Height and width of a network's pictures, with `otherwise` for sides that are open."""
-    height, width = inputs[0].shape[-2:] if len(inputs[0].shape) == 4 else (None, None)
+    height, width = inputs[0].shape[-2:] if inputs and len(inputs[0].shape) == 4 else (None, None)
     return height or otherwise[0], width or otherwise[1]
 
 
@@ -61,7 +61,9 @@ def input_shapes(inputs: tuple[Port, ...], height: int, width: int) -> dict[str,
         wanted = {inputs[0].name: (1, 3, height, width)}
         dtype = "float32"
     else:
-        raise ValueError(f"a network takes y and uv or one picture, this one {', '.join(map(str, inputs))}")
+        raise ValueError(
+            f"a network takes y and uv or one picture, this one {', '.join(map(str, inputs)) or 'nothing'}"
+        )
     for port in inputs:
         shape = wanted[port.name]
         fits = len(port.shape) == 4 and all(has in (None, side) for has, side in zip(port.shape, shape, strict=True))

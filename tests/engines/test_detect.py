@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engines.detect.detector import SHAPES_KEPT, open_detector
+from engines.detect.detector import SHAPES_KEPT, open_detector, settled
+from engines.detect.families.family import Found, no_landmarks
 from engines.detect.families.fancam_face import decode
 from engines.detect.letterbox import PAD_LEVEL, STRIDE, Letterbox
 from engines.detect.nms import IOU, suppress
@@ -122,6 +123,21 @@ def test_boxes_of_several_classes_suppress_their_own_alone(seed: int, count: int
     sized = np.concatenate((corner, size), 1).astype(np.float32)
     expected = cv2.dnn.NMSBoxesBatched(sized.tolist(), scores.tolist(), classes.tolist(), 0.0, IOU)
     assert sorted(suppress(boxes, scores, classes=classes)) == sorted(expected)
+
+
+def test_what_a_broken_network_says_is_left_out() -> None:
+    """Boxes that are no numbers, and classes that there are not; the rest stays, best first."""
+    boxes = np.array(
+        [[0, 0, 9, 9], [20, 0, np.nan, 9], [40, 0, 49, np.inf], [60, 0, 69, 9], [80, 0, 89, 9]], np.float32
+    )
+    scores = np.array([0.5, 0.9, 0.9, 0.9, 0.7], np.float32)
+    classes = np.array([1, 0, 0, -1, 0], np.int32)
+    for iou in (0.5, None):
+        for beyond in (classes, np.where(classes < 0, 2, classes).astype(np.int32)):
+            left = settled(Found(boxes, scores, beyond, no_landmarks(5)), iou, 2)
+            assert left.boxes.tolist() == [[80, 0, 89, 9], [0, 0, 9, 9]]
+            assert left.classes.tolist() == [0, 1]
+            assert left.landmarks.shape == (2, 5, 2)
 
 
 def test_detections_belong_to_their_frame_and_lie_in_it() -> None:
