@@ -253,7 +253,7 @@ class Hub:
         if stream.panic and stream.source is not None and stream.source.held is not None:
             stream.source.held.clear()
         now_ns = self._clock_ns()
-        who = not change.keys().isdisjoint({"cover", "fancams"})
+        who = not change.keys().isdisjoint({"cover", "classes", "heads", "fancams"})
         for feed in stream.feeds.values():
             if stream.panic or (who and not feed.relay):  # what was covered for others, and still waits
                 feed.broadcast.drop_queued()

@@ -59,7 +59,7 @@ class Stream:
         self.pipeline = Pipeline()
         self.panic = False
         self.stale_until = -1
-        """Frames up to this RTP time came before the last change of zones or panic, and are not shown any more."""
+        """Frames up to this RTP time came before the last change of zones, classes, heads or panic, and are not shown any more."""
         self.budget_ns = DEFAULT_BUDGET_MS * 1_000_000
         self.style: Style = "solid"
         self.zones = Zones()
@@ -135,7 +135,7 @@ class Stream:
         besides.heads = bool(policy.get("heads", besides.heads))
         self.budget_ns = int(policy.get("budget_ms", self.budget_ns / 1e6) * 1e6)
         self.panic = bool(policy.get("panic", self.panic))
-        if not policy.keys().isdisjoint(("zones", "panic")):
+        if not policy.keys().isdisjoint(("zones", "classes", "heads", "panic")):
             self.stale_until = self._last_unit_time
         for feed in self._feeds:
             feed.wake()
