@@ -156,7 +156,12 @@ class View:
     async def more(self, pictures: int, what: str = "pictures", deadline_s: float = 30) -> list[Shown]:
         """Wait for so many more pictures of the source."""
         start = len(self.pictures)
-        await until(lambda: len(self.pictures) >= start + pictures, f"{pictures} {what}", deadline_s)
+        try:
+            await until(lambda: len(self.pictures) >= start + pictures, f"{pictures} {what}", deadline_s)
+        except AssertionError as error:
+            raise AssertionError(
+                f"{error}; {len(self.pictures) - start} came, the last shown {self.shown[-5:]}"
+            ) from None
         return self.pictures[start:]
 
     async def slate(self, deadline_s: float = 15) -> Shown:
