@@ -56,3 +56,12 @@ def test_over_http_it_is_one_line(door: Running) -> None:
         assert answer.status == status
         assert why in answer.json()["detail"]
         assert "\n" not in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("change", [{"classes": ["plate"]}, {"heads": True}])
+def test_what_still_waits_for_viewers_is_taken_back(change) -> None:
+    house = House(finds=STREET.classes)
+    house.publish()
+    redacted = house.watch()
+    house.hub.set_policy("stage", change, "token 0")
+    assert redacted.feed.broadcast.dropped == 1
