@@ -8,19 +8,20 @@ from typing import Any
 import pytest
 
 from benchmarks.browser import Server, publishing
+from engines.models.networks import Network, Networks
 from tests.browser.conftest import SceneFiles, Watched, wait_for_streams
 from tests.server.door.running import Running, running_door, wait_until
 
 pytestmark = pytest.mark.browser
 
 Open = Callable[[str], Watched]
+BAND = Networks((Network("band.onnx", "yolov8", ("ada", "bea", "cleo"), members=True), Network()))
 
 
 @pytest.fixture
 def band(scene: SceneFiles) -> Iterator[Running]:
     """A door whose model is said to know three members, with a stream; its studio has no pixels."""
-    with running_door() as door:
-        door.door.hub._members = ("ada", "bea", "cleo")
+    with running_door(networks=BAND) as door:
         with publishing(scene.video, f"{door.url}/whip/stage"):
             wait_until(lambda: door.ask("GET", "/streams").json()["streams"], "the stream")
             yield door

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engines.models.networks import Networks
 from server.door.door import Door
 from server.door.serve import Server, listen
 from server.settings import Settings
@@ -65,9 +66,11 @@ def wait_until(true: Callable[[], Any], what: str, deadline_s: float = DEADLINE_
 
 
 @contextmanager
-def running_door(command: tuple[str, ...] = FAKE_STUDIO, *, warm: bool = True, **settings: Any) -> Iterator[Running]:
+def running_door(
+    command: tuple[str, ...] = FAKE_STUDIO, *, warm: bool = True, networks: Networks | None = None, **settings: Any
+) -> Iterator[Running]:
     """Serve in a thread; `warm` waits until the studio is ready."""
-    door = Door(Settings(port=0, **settings), command)
+    door = Door(Settings(port=0, **settings), command, networks)
     with listen("127.0.0.1", 0) as listener:
         server = Server(door, listener, announce=lambda text: None)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

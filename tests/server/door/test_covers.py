@@ -3,16 +3,23 @@ may know names."""
 
 from __future__ import annotations
 
+import asyncio
+import http.client
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
+from engines.models.networks import Network, Networks
 from server.door.streams import Refused
 from server.link import Kind
 from tests.server.door.house import House
-from tests.server.door.running import Running
+from tests.server.door.rtc import Publisher
+from tests.server.door.running import Running, running_door
+from tests.server.door.test_events import events
 
 BAND = ("ada", "bea")
 
@@ -80,6 +87,44 @@ def test_names_are_told_to_those_who_may_know_them_and_to_others_that_not_everyo
     assert entry(house)["cover"] == "not everyone"
     assert entry(house)["fancams"] == "cover others"
     assert not any(name in json.dumps(house.hub.describe()) for name in BAND)
+
+
+def test_over_http_names_are_for_admin_alone() -> None:
+    networks = Networks((Network("band.onnx", "yolov8", BAND, members=True), Network()))
+    admin, viewer = {"Authorization": "Bearer a"}, {"Authorization": "Bearer v"}
+    body = json.dumps({"cover": {"except": ["ada"]}})
+
+    def exempt(**who: str) -> int:
+        return door.ask("PATCH", "/streams/stage/redaction", body, Content_Type="application/json", **who).status
+
+    def listener(who: dict[str, str]) -> Iterator[tuple[str, Any]]:
+        connection = http.client.HTTPConnection("127.0.0.1", door.port, timeout=15)
+        listening.callback(connection.close)
+        connection.request("GET", "/events", headers=who)
+        response = connection.getresponse()
+        listening.callback(response.close)
+        return events(response)
+
+    def cover_told(heard: Iterator[tuple[str, Any]]) -> Any:
+        told = (data["streams"][0]["cover"] for name, data in heard if name == "streams" and data["streams"])
+        return next(cover for cover in told if cover != "everyone")
+
+    async def scenario() -> None:
+        publisher = Publisher(door, "/whip/stage", **admin)
+        assert (await publisher.offer()).status == 201
+        heard = [await asyncio.to_thread(listener, who) for who in (admin, viewer)]
+        assert [await asyncio.to_thread(exempt, **who) for who in (viewer, admin)] == [403, 200]
+        told = [await asyncio.to_thread(cover_told, one) for one in heard]
+        assert told == [{"except": ["ada"]}, "not everyone"]
+        asked = [(await asyncio.to_thread(door.ask, "GET", "/streams", **who)).body for who in (admin, viewer)]
+        assert [b"ada" in text for text in asked] == [True, False]
+        await publisher.close()
+
+    with (
+        running_door(networks=networks, token=("admin,publish:a", "view-redacted:v")) as door,
+        ExitStack() as listening,
+    ):
+        asyncio.run(scenario())
 
 
 @pytest.mark.parametrize(
