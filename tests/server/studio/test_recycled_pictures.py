@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +14,12 @@ import pytest
 import engines.pipeline
 import engines.render.redact
 from benchmarks.rig import FRAMES, HEIGHT, WIDTH, Bench, decoded
+from engines.codecs.files import VideoFile
+from engines.detect.detector import open_detector
 from engines.frame import Frame, Picture, PicturePool, RedactedFrame
-from engines.pipeline import Analysed, RedactedFeed
+from engines.offline import Options, process
+from engines.pipeline import RedactedFeed
+from engines.scene.write import write_scene
 from server.link import Flag, Kind, Message
 
 BLOCK_PX, TILE_PX = 8, 64
@@ -116,20 +122,41 @@ def test_nothing_of_a_recycled_picture_is_encoded(bench: Bench, poisoner: Poison
         assert not any(map(poisoned, frames)), FEEDS[ident]
 
 
-def test_the_search_finds_pictures_that_are_given_back_too_early(
-    bench: Bench, poisoner: Poisoner, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def too_early(poisoner: Poisoner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Redacted pictures are given back before they are encoded."""
     render = RedactedFeed.render
 
-    def render_and_release(self: RedactedFeed, analysed: Analysed, extra_boxes: object = None) -> RedactedFrame:
-        result = render(self, analysed)
+    def render_and_release(self: RedactedFeed, *given: Any, **named: Any) -> RedactedFrame:
+        result = render(self, *given, **named)
         result.release()
         poisoner.wait_for_a_round()
         return result
 
     monkeypatch.setattr(RedactedFeed, "render", render_and_release)
     monkeypatch.setattr(RedactedFeed, "release", lambda self, result: None)
+
+
+def test_the_search_finds_pictures_that_are_given_back_too_early(bench: Bench, too_early: None) -> None:
     shown = pictures(bench)
     for ident, name in FEEDS.items():
         found = sum(map(poisoned, shown[ident]))
         assert found >= FRAMES // 3 if name == "redacted" else not found, name
+
+
+def redacted_file(folder: Path) -> list[Frame]:
+    """What `fancam process` makes of a second of the drawn scene; its encoder looks at many pictures ahead."""
+    write_scene(folder / "scene.mp4", None, seconds=1, fps=15)
+    process(folder / "scene.mp4", folder / "out", open_detector(), Options(fancams=False))
+    with VideoFile(folder / "out/redacted.mp4") as video:
+        return list(video)
+
+
+def test_nothing_of_a_recycled_picture_is_in_a_file(tmp_path: Path, poisoner: Poisoner) -> None:
+    frames = redacted_file(tmp_path)
+    assert len(frames) == 15
+    assert not any(map(poisoned, frames))
+
+
+def test_the_search_finds_it_in_a_file_too(tmp_path: Path, too_early: None) -> None:
+    assert sum(map(poisoned, redacted_file(tmp_path))) > 10
