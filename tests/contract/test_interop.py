@@ -12,6 +12,7 @@ import pytest
 
 from engines.codecs.decode import to_i420
 from engines.detect.detector import open_detector
+from engines.detect.joint import JointDetector
 from engines.frame import Detections, Frame
 from engines.track.associate import overlaps
 
@@ -126,3 +127,19 @@ def on_a_square(frame: Frame) -> tuple[Frame, np.ndarray]:
     for plane, source in ((y, frame.y), (u, frame.u), (v, frame.v)):
         plane[: source.shape[0], : source.shape[1]] = source
     return Frame(y, u, v, 0, 0), cv2.cvtColor(i420.reshape(960, 640), cv2.COLOR_YUV2BGR_I420)
+
+
+def test_where_a_person_model_is_loaded_persons_and_faces_are_found_together(shared: Path, street: Frame) -> None:
+    coco = ["person", *(f"thing {number}" for number in range(1, 80))]
+    persons = open_detector(shared / "data/weights/yolox_nano_416.onnx", precision="f32", family="yolox", names=coco)
+    (found,) = JointDetector([open_detector(precision="f32"), persons]).detect([street])
+    assert found.belong_to(street)
+    faces, bodies = found.faces(), found.of(["person"])
+    sure = faces.boxes[faces.scores > SURE].astype(float)
+    assert (overlaps(STREET_FACES, sure).max(1) > 0.6).all()
+    assert ((bodies.scores >= 0.4).sum()) >= 8
+    middle = (STREET_FACES[:, None, :2] + STREET_FACES[:, None, 2:]) / 2
+    inside = ((middle > bodies.boxes[None, :, :2]) & (middle < bodies.boxes[None, :, 2:])).all(2)
+    assert inside.any(1).all()
+    assert np.isfinite(faces.landmarks).all()
+    assert np.isnan(bodies.landmarks).all()
