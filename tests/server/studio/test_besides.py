@@ -73,5 +73,5 @@ def test_what_no_network_finds_shows_nothing(bench, policy):
     door.open_stream(1, **policy)
     door.open_feed(10)
     bench.publish(door)
-    door.wait(Kind.ENCODED, 10, count=5, where=lambda message: not is_picture(message))
+    door.wait(Kind.ENCODED, 10, count=2, where=lambda message: not is_picture(message))
     assert not any(is_picture(unit) for unit in door.seen(Kind.ENCODED, 10))
