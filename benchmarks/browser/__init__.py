@@ -28,6 +28,8 @@ FLAGS = (
     "--use-fake-device-for-media-stream",
 )
 READY_S, STOP_S = 60, 10
+PATIENT = ("--budget-ms", "2000")
+"""For questions that are not about time, on machines that may be busy."""
 
 
 def chromium() -> str | None:

@@ -1,10 +1,11 @@
-// The ledger of the last frames as a stacked bar: median milliseconds by stage.
+// The ledger of the last frames: a column a frame, stacked by stage; medians by stage; misses and drops of the last seconds.
 
-const STAGES = ["arrived", "delayed", "decoded", "batched", "detected", "tracked", "waited", "rendered", "encoded", "sent"];
-const COLOURS = ["#5b6b86", "#39445a", "#6fb1ff", "#4d5a72", "#7ee0c3", "#3aa98a", "#8a96ab", "#ffc46b", "#ff9d6b", "#b79bff"];
+import { request } from "./http.js";
+
+const STAGES = ["arrived", "decoded", "batched", "detected", "tracked", "waited", "rendered", "encoded", "sent"];
+const COLOURS = ["#5b6b86", "#6fb1ff", "#4d5a72", "#7ee0c3", "#3aa98a", "#3d4557", "#ffc46b", "#ff9d6b", "#b79bff"];
 const MEANING = {
   arrived: "captured → arrived",
-  delayed: "safety delay",
   decoded: "decode",
   batched: "wait for the detector",
   detected: "detect",
@@ -14,15 +15,21 @@ const MEANING = {
   encoded: "encode",
   sent: "send",
 };
-const ONLY_WHERE_ASKED_FOR = new Set(["delayed", "waited"]);
-const KEPT = 60;
+/** Not part of the total: the way here, and waiting that was asked for. */
+const NO_WORK = ["arrived", "delayed", "waited"];
+const KEPT = 150;
+const SHOWN_BY_MEDIAN = 60;
+const ASK_EVERY_MS = 2000;
+const COLUMN_PX = 4;
 
 export class Ledger {
   #frames = [];
   #parts = new Map();
+  #budget = 100;
 
-  constructor(bar, legend, total) {
-    Object.assign(this, { bar, legend, total });
+  /** `stream()` is the name of the one that is looked at, or null. */
+  constructor({ chart, bar, legend, total, misses }, stream) {
+    Object.assign(this, { chart, bar, legend, total, misses, stream });
     STAGES.forEach((stage, at) => {
       const part = document.createElement("i");
       part.style.background = COLOURS[at];
@@ -36,9 +43,10 @@ export class Ledger {
       const value = document.createElement("dd");
       row.append(mark, name, value);
       legend.append(row);
-      this.#parts.set(stage, { part, row, value });
+      this.#parts.set(stage, { part, value });
     });
     setInterval(() => this.#show(), 500);
+    setInterval(() => this.#ask(), ASK_EVERY_MS);
   }
 
   add(stages) {
@@ -48,21 +56,63 @@ export class Ledger {
 
   clear() {
     this.#frames = [];
+    this.total.textContent = this.misses.textContent = "";
   }
 
   #show() {
-    const frames = this.#frames;
-    for (const [stage, { part, row, value }] of this.#parts) {
+    const frames = this.#frames.slice(-SHOWN_BY_MEDIAN);
+    for (const [stage, { part, value }] of this.#parts) {
       const ms = quantile(frames.map((frame) => frame[stage] ?? 0), 0.5);
       part.style.flexGrow = String(ms);
-      part.style.display = row.style.display = ms === 0 && ONLY_WHERE_ASKED_FOR.has(stage) ? "none" : "";
       value.textContent = frames.length ? `${ms.toFixed(1)} ms` : "–";
     }
-    const totals = frames.map((frame) => Object.entries(frame).reduce((sum, [name, ms]) => (name === "arrived" ? sum : sum + ms), 0));
-    this.total.textContent = frames.length
-      ? `from arrival until sent: half within ${quantile(totals, 0.5).toFixed(1)} ms, 95 % within ${quantile(totals, 0.95).toFixed(1)} ms`
-      : "";
+    this.#draw();
   }
+
+  /** The server counts what no viewer sees: frames that were dropped. */
+  async #ask() {
+    const name = this.stream();
+    if (name === null || document.hidden) return;
+    const response = await request(`/streams/${name}/latency`).catch(() => null);
+    if (!response?.ok || name !== this.stream()) return;
+    const told = await response.json();
+    this.#budget = told.budget_ms;
+    const [p50, p95, p99] = ["p50_ms", "p95_ms", "p99_ms"].map((key) => told[key].total?.toFixed(1));
+    this.total.textContent = told.frames
+      ? `from arrival until sent: p50 ${p50} ms, p95 ${p95} ms, p99 ${p99} ms; budget ${told.budget_ms} ms`
+      : "";
+    const drops = Object.entries(told.drops).map(([reason, count]) => `${reason.replaceAll("_", " ")} ${count}`);
+    this.misses.textContent =
+      `last ${told.seconds} s: ${told.fps} frames a second, ${told.missed} missed, ` +
+      (drops.length ? `dropped: ${drops.join(", ")}` : "none dropped");
+  }
+
+  #draw() {
+    const { chart } = this;
+    const [width, height] = [chart.clientWidth, chart.clientHeight];
+    if (chart.width !== width || chart.height !== height) Object.assign(chart, { width, height });
+    const to = chart.getContext("2d");
+    to.clearRect(0, 0, width, height);
+    const highest = 1.2 * Math.max(this.#budget, ...this.#frames.map(total));
+    const columns = this.#frames.slice(-Math.floor(width / COLUMN_PX));
+    columns.forEach((frame, number) => {
+      let y = height;
+      STAGES.forEach((stage, at) => {
+        if (NO_WORK.includes(stage)) return;
+        const part = ((frame[stage] ?? 0) / highest) * height;
+        to.fillStyle = COLOURS[at];
+        to.fillRect(number * COLUMN_PX, y - part, COLUMN_PX - 1, part);
+        y -= part;
+      });
+    });
+    const line = height - (this.#budget / highest) * height;
+    to.fillStyle = "#ff7a7a";
+    to.fillRect(0, Math.round(line), width, 1);
+  }
+}
+
+function total(frame) {
+  return Object.entries(frame).reduce((sum, [stage, ms]) => (NO_WORK.includes(stage) ? sum : sum + ms), 0);
 }
 
 function quantile(values, share) {

@@ -10,7 +10,10 @@ import { Zones } from "./zones.js";
 
 const MOST_FANCAMS = 6;
 const at = (id) => document.getElementById(id);
-const ledger = new Ledger(at("bar"), at("legend"), at("total"));
+const ledger = new Ledger(
+  { chart: at("chart"), bar: at("bar"), legend: at("legend"), total: at("total"), misses: at("misses") },
+  () => chosen,
+);
 const policy = new Policy(at("shown"), at("policy"), at("who"), (wanted) => change(wanted));
 
 let streams = [];
@@ -58,12 +61,22 @@ function showStreams() {
   showZones(stream);
   policy.show(stream, members);
   showState(stream?.panic ? "covered" : (stream?.state ?? "nobody publishes"));
+  showRung(stream);
   at("panic").disabled = !stream;
   const panic = Boolean(stream?.panic);
   at("panic").classList.toggle("on", panic);
   at("panic").textContent = panic ? "Uncover" : "Cover everything";
   at("panic").setAttribute("aria-pressed", String(panic));
   showFancams(stream?.tracks ?? []);
+}
+
+/** Under load the server saves on streams, and says what. */
+function showRung(stream) {
+  const saved = Boolean(stream) && stream.rung !== "full";
+  at("rung").hidden = !saved;
+  if (!saved) return;
+  const fps = stream.feeds.find((feed) => feed.name === "redacted")?.fps;
+  at("rung").textContent = `busy: ${stream.rung}${fps ? `, redacted at ${fps} a second` : ""}`;
 }
 
 /** With its first zone a stream loses its raw feed, and gets it back with the last. */

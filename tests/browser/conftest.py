@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from benchmarks.browser import PROBE_JS, Server, chromium, flags, serving, write_camera
+from benchmarks.browser import PATIENT, PROBE_JS, Server, chromium, flags, serving, write_camera
 from engines.scene.write import write_scene
 
 FIND_JS = "feed => document.querySelector(`figure[data-feed='${feed}'] video`)"
@@ -63,7 +63,7 @@ def browser(chromium_path: str, scene: SceneFiles) -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def server(chromium_path: str) -> Iterator[Server]:
     """`fancam serve` with the built-in model."""
-    with serving() as running:
+    with serving(*PATIENT) as running:
         yield running
 
 

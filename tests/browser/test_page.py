@@ -60,7 +60,14 @@ def test_page_shows_source_redacted_and_fancams(server: Server, demo: None, open
       return data.some((value, at) => at % 4 === 3 && value > 0);
     }"""
     watched.until(lambda: watched.page.evaluate(drawn), "boxes over the source", 10)
-    watched.until(lambda: "ms" in watched.page.inner_text("#total"), "the ledger's total", 10)
+    watched.until(lambda: "p99" in watched.page.inner_text("#total"), "the ledger's total", 10)
+    watched.until(lambda: "missed" in watched.page.inner_text("#misses"), "the misses", 10)
+    filled = """() => {
+      const canvas = document.getElementById("chart");
+      const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+      return data.filter((value, at) => at % 4 === 3 && value > 0).length > 2 * canvas.width;
+    }"""
+    watched.until(lambda: watched.page.evaluate(filled), "columns in the chart", 10)
     assert watched.complaints == []
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.browser import Server, serving
+from benchmarks.browser import PATIENT, Server, serving
 from engines.scene.write import write_scene
 from tests.clients.watching import Scene, seen, write_again
 from tests.networks.serving import started
@@ -40,7 +40,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
 @pytest.fixture(scope="package")
 def server() -> Iterator[Server]:
     """`fancam serve` that asks for a token; each test has a stream of its own."""
-    with serving("--token", TOKEN) as running:
+    with serving("--token", TOKEN, *PATIENT) as running:
         yield running
 
 

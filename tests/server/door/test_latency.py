@@ -12,6 +12,7 @@ from server.door.latency import LatencyLog, total_ms
 from server.door.streams import Refused
 from server.link import Kind, Message, json_body
 from tests.server.door.house import House, S
+from tests.server.door.running import Running
 
 MS = 1_000_000
 WORK = st.fixed_dictionaries(
@@ -60,6 +61,14 @@ def test_what_no_faster_machine_would_have_shown_is_no_miss() -> None:
     assert told["missed"] == 1
     assert told["drops"]["covered by the operator"] == 20
     assert (told["fps"], told["last_ms"], told["p99_ms"]) == (0.0, {}, {})
+
+
+def test_over_http_a_budget_and_the_seconds_have_their_bounds(door: Running) -> None:
+    for body, status in (('{"budget_ms": 60}', 404), ('{"budget_ms": 5}', 422), ('{"budget_ms": "60"}', 422), ("{}", 422)):
+        assert door.ask("PATCH", "/streams/none/latency", body, Content_Type="application/json").status == status
+    assert door.ask("GET", "/streams/none/latency?seconds=10").status == 404
+    for seconds in ("0", "61", "x"):
+        assert door.ask("GET", f"/streams/none/latency?seconds={seconds}").status == 422
 
 
 def stats(house: House, room: int = 5, rung: str = "full", **drops: int) -> None:
