@@ -64,7 +64,12 @@ def test_what_no_faster_machine_would_have_shown_is_no_miss() -> None:
 
 
 def test_over_http_a_budget_and_the_seconds_have_their_bounds(door: Running) -> None:
-    for body, status in (('{"budget_ms": 60}', 404), ('{"budget_ms": 5}', 422), ('{"budget_ms": "60"}', 422), ("{}", 422)):
+    for body, status in (
+        ('{"budget_ms": 60}', 404),
+        ('{"budget_ms": 5}', 422),
+        ('{"budget_ms": "60"}', 422),
+        ("{}", 422),
+    ):
         assert door.ask("PATCH", "/streams/none/latency", body, Content_Type="application/json").status == status
     assert door.ask("GET", "/streams/none/latency?seconds=10").status == 404
     for seconds in ("0", "61", "x"):
