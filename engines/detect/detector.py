@@ -136,7 +136,7 @@ class Detector:
             "model": self.model.name,
             "runtime": self.kind,
             "precision": compiled.precision if compiled is not None else self.precision,
-            "long_side_px": self.long_side,
+            "long_side_px": max(self.fixed_size) if self.fixed_size else self.long_side,
             "threads": self.threads,
         }
 

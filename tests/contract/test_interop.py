@@ -90,7 +90,11 @@ def test_it_finds_the_faces_of_photographs(
 
 def test_yolox_finds_the_persons_of_the_street(shared: Path, street: Frame) -> None:
     """Published with COCO's 80 classes; its form is not certain from its outputs, so it is said."""
-    found = detect(shared / "data/weights/yolox_nano_416.onnx", street, family="yolox")
+    model = shared / "data/weights/yolox_nano_416.onnx"
+    assert open_detector(model, family="yolox").describe()["long_side_px"] == 416, (
+        "its own size, whatever was asked for"
+    )
+    found = detect(model, street, family="yolox")
     persons = found.boxes[(found.classes == 0) & (found.scores >= 0.4)].astype(float)
     assert 8 <= len(persons) <= 14
     middle = (STREET_FACES[:, None, :2] + STREET_FACES[:, None, 2:]) / 2
