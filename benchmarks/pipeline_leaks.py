@@ -40,6 +40,8 @@ class Run:
     detectors: list[KnowingDetector]
     clips: list[Clip]
     t: float = 0.0
+    sent: int = 0
+    """Frames, those that were lost among them."""
     showing: int = 0
     """Which of the clips."""
     random: random.Random = field(default_factory=lambda: random.Random(1))
@@ -88,7 +90,7 @@ def damaging(run: Run, data: bytes, key: bool) -> bytes | None:
 def switching(run: Run, data: bytes, key: bool) -> bytes | None:
     if key and run.within(0.9, 0.6):
         run.showing = (run.showing + 1) % len(run.clips)
-        return run.clips[run.showing].units[0][0]
+        return run.clips[run.showing].units[run.sent % len(run.clips[0].units)][0]
     return data
 
 
@@ -273,16 +275,15 @@ class Scripted(KnowingDetector):
 
 def _publish(run: Run, send: Send, seconds: float) -> None:
     started = time.monotonic()
-    sent = 0
     while run.t < seconds:
-        data, key = run.clips[run.showing].units[sent % len(run.clips[0].units)]
+        data, key = run.clips[run.showing].units[run.sent % len(run.clips[0].units)]
         instead = send(run, data, key)
         if instead is not None:
             flags = Flag.KEY if key else NO_FLAGS
-            now_ns = time.monotonic_ns()
-            run.door.send(Kind.ACCESS_UNIT, STREAM, body=instead, flags=flags, rtp_time=sent * TICKS, arrival_ns=now_ns)
-        sent += 1
-        time.sleep(max(0.0, started + sent / 30 - time.monotonic()))
+            now_ns, rtp_time = time.monotonic_ns(), run.sent * TICKS
+            run.door.send(Kind.ACCESS_UNIT, STREAM, body=instead, flags=flags, rtp_time=rtp_time, arrival_ns=now_ns)
+        run.sent += 1
+        time.sleep(max(0.0, started + run.sent / 30 - time.monotonic()))
         run.t = time.monotonic() - started
 
 
