@@ -1,6 +1,6 @@
 """Which rung each stream stands on: pure, with the time and the streams' demands as arguments.
 
-A stream goes down one rung at a time and comes back as it went. Streams on higher rungs go first, so that no two that have
+Streams go down as far as it takes and come back one rung at a time. Streams on higher rungs go first, so that no two that have
 been there for a while stand more than one rung apart.
 """
 
@@ -48,6 +48,8 @@ SETTLE_S: Final = 2.0
 """After a step on account of misses the next one waits, to see what it has done."""
 CALM_S: Final = 5.0
 """How long a stream waits before it goes up."""
+RELIEF: Final = 0.2
+"""A step on account of misses takes so much off the load: with many streams one of them alone would change little."""
 REGRET_S: Final = 10.0
 """A step up that leads to misses within this time was wrong: the wait before the next one doubles."""
 MOST_CALM_S: Final = 60.0
@@ -105,9 +107,14 @@ class Ladder:
         if now_s - self._raised_s < REGRET_S:
             self._calm_s = min(2 * self._calm_s, MOST_CALM_S)
             self._raised_s = float("-inf")
-        if now_s - self._changed_s >= SETTLE_S and (stream := self._next_down(demands)) is not None:
+        if now_s - self._changed_s < SETTLE_S:
+            return
+        enough = (1 - RELIEF) * self.load(demands)
+        while (stream := self._next_down(demands)) is not None:
             self._at[stream] += 1
             self._changed_s = now_s
+            if self.load(demands) <= enough or len(demands) == 1:
+                return
 
     def _raise(self, demands: Mapping[int, Demand], now_s: float) -> None:
         if now_s - self._changed_s < self._calm_s:

@@ -74,6 +74,17 @@ def test_misses_lower_a_stream_though_the_figures_say_there_is_room_and_a_step_u
     assert waits[-1] >= 55, "it tries ever more rarely"
 
 
+@given(st.integers(2, 12))
+def test_with_many_streams_that_miss_all_are_at_the_bottom_within_half_a_minute(streams):
+    ladder = Ladder()
+    demands = {stream: Demand(tuple(share / 12 for share in LIKE_OURS), missed=0.5) for stream in range(streams)}
+    for now in range(30):
+        ladder.step(demands, now)
+        at = positions(ladder, demands)
+        assert max(at) - min(at) <= 1
+    assert set(at) == {LOWEST}
+
+
 def test_a_new_stream_begins_where_the_others_are_and_one_that_ended_counts_no_more():
     ladder = Ladder()
     demands = {stream: Demand(LIKE_OURS) for stream in range(8)}
