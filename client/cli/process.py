@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from engines.detect.detector import Detector
+    from engines.offline import Options, Summary
     from engines.policy import Cover
     from engines.render.zones import Zones
 
@@ -31,7 +33,8 @@ def command(
         Path | None, typer.Option(help="Folder for a report of what was covered and what to look at (JSON and a page).")
     ] = None,
     review: Annotated[
-        bool, typer.Option("--review", help="Look at what is doubtful on a page, and decide, before anything is written.")
+        bool,
+        typer.Option("--review", help="Look at what is doubtful on a page, and decide, before anything is written."),
     ] = False,
     review_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Take over the decisions of a review: its review.json.")
@@ -89,11 +92,14 @@ def command(
         check_known(cover or (), cover_heads, networks.classes)
         who = _who(cover_except or [], cover_only or [], networks.members)
         detector = open_networks(networks, runtime=runtime, long_side=imgsz)
-        if True:
-            options = Options(fancams, keep_audio, style, preset, zones=_read_zones(zones), report=report)  # type: ignore[arg-type]
-            options = replace(options, classes=tuple(cover or ()), heads=cover_heads)
-            options = replace(options, cover=who, members=networks.members)
-            summary = process(video, out, detector, options, update)
+        options = Options(fancams, keep_audio, style, preset, zones=_read_zones(zones), report=report)  # type: ignore[arg-type]
+        options = replace(options, classes=tuple(cover or ()), heads=cover_heads)
+        options = replace(options, cover=who, members=networks.members)
+        if review or review_file is not None:
+            summary = _reviewed(video, out, detector, options, page=review, decided=review_file, port=port)
+        else:
+            with progress("redacting", "frames") as update:
+                summary = process(video, out, detector, options, update)
     except (FileError, RuntimeFailure, FFmpegError, OSError, UnknownClass) as error:
         raise Failure(str(error)) from error
     cut = [person.fancam for person in summary.people if person.fancam]
@@ -102,6 +108,33 @@ def command(
     print(f"{out / 'redacted.mp4'}, {len(cut)} fancams, {out / 'tracks.csv'}, {out / 'summary.json'}")
     if summary.broken:
         print(f"{video}: {summary.broken} damaged places could not be decoded; what could is there")
+
+
+def _reviewed(
+    video: Path, out: Path, detector: Detector, options: Options, *, page: bool, decided: Path | None, port: int
+) -> Summary:
+    from client.cli.main import Failure
+    from client.cli.progress import progress
+    from client.review_run import Unfinished, run
+    from engines.review.document import Wrong
+
+    def say(text: str) -> None:
+        print(text, flush=True)
+
+    try:
+        return run(
+            video,
+            out,
+            detector,
+            options,
+            lambda what: progress(what, "frames"),
+            say,
+            page=page,
+            decided=decided,
+            port=port,
+        )
+    except (Unfinished, Wrong) as error:
+        raise Failure(str(error)) from error
 
 
 def _who(excepted: list[str], only: list[str], members: tuple[str, ...]) -> Cover:

@@ -93,7 +93,8 @@ def bounded(decisions: Decisions, life: Life, first: int, last: int, moments: Se
     Where it becomes longer, its first or last cover stands still; where it becomes shorter, its covers are taken away.
     """
     kept = [one for one in decisions if not _about_ends(one, life)]
-    for start, end, edge in ((first, life.first - 1, life.first), (life.last + 1, last, life.last)):
+    sides = (first, min(last, life.first - 1), life.first), (max(first, life.last + 1), last, life.last)
+    for start, end, edge in sides:
         if start <= end:
             x0, y0, x1, y1 = (float(value) for value in _hull(moments[edge].of(life.ident)))
             box = x0, y0, x1, y1

@@ -9,6 +9,7 @@ import { Timeline } from "./timeline.js";
 const ADDED_S = 2;
 const POLL_MS = 400;
 const MOVE_SHARE = 0.01;
+const SHORT_S = 0.3; // doubtful places of less have no bar of their own
 
 const find = (id) => document.getElementById(id);
 const about = await get("/about");
@@ -81,7 +82,10 @@ function draw(image) {
 }
 
 function bars() {
-  const all = lives.map(([ident]) => barOf(lifeOf.get(ident)));
+  const decided = new Set(state.decisions.map(({ cover }) => cover));
+  const worth = ([ident, first, last]) =>
+    ident > 0 || last - first > SHORT_S * fps || decided.has(ident) || picked === `life:${ident}`;
+  const all = lives.filter(worth).map(([ident]) => barOf(lifeOf.get(ident)));
   state.decisions.forEach(({ kind, first, last }, number) => {
     if (kind === "add") all.push({ name: `add:${number}`, kind: "added", first, last, cuts: [] });
   });
