@@ -83,16 +83,16 @@ def gather(frames: Sequence[Known]) -> tuple[list[Moment], dict[int, Life]]:
 def _names(tracks: Iterable[Tracks]) -> dict[int, int]:
     """Negative id → the id that the same track was given when it was confirmed, where that is beyond doubt."""
     names: dict[int, int] = {}
-    known: set[int] = set()
+    latest = 0  # ids rise and are never used again
     before = Tracks.empty()
     for now in tracks:
-        fresh = np.flatnonzero((now.ids > 0) & ~np.isin(now.ids, list(known)))
+        fresh = np.flatnonzero(now.ids > latest)
         gone = np.flatnonzero((before.ids < LOOSE) & ~np.isin(before.ids, now.ids))
         same = overlaps(now.boxes[fresh].astype(float), before.boxes[gone].astype(float)) > SAME_OVERLAP
         for row, column in np.argwhere(same):
             if same[row].sum() == same[:, column].sum() == 1:
                 names[int(before.ids[gone[column]])] = int(now.ids[fresh[row]])
-        known.update(now.ids[fresh].tolist())
+        latest = max(latest, int(now.ids.max(initial=0)))
         before = now
     return names
 
