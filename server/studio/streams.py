@@ -34,6 +34,9 @@ DEFAULT_BUDGET_MS: Final = 100
 IN_A_ROW: Final = 2
 """So many frames must be analysed one after the other before any of them is shown: at the start, after a cut, a change of
 size or a failure."""
+LAG_MARGIN: Final = 1.25
+LAG_FADES: Final = 32
+"""Of the lag one part in so many fades with each frame."""
 ORDER: Final = ("redacted", "overlay", "raw")
 
 
@@ -67,6 +70,8 @@ class Stream:
         self.size: tuple[int, int] | None = None
         self.tracks = Tracks.empty()
         self._inference, self._outbox, self.costs = inference, outbox, costs
+        self._lag_ns = 0
+        """How far behind their arrival frames are of late when they are handed to the feeds, and a margin."""
         self._look_ahead, self._lookahead = look_ahead, DelayLine(frames=look_ahead)
         self.rung = RUNGS[0]
         self._since_detect = 0
@@ -221,9 +226,10 @@ class Stream:
             self._pending = None
 
     def feed_time(self, now_ns: int) -> int:
-        """The RTP time of what feeds show at an instant, but for the time that the work takes. A slate's time must not run ahead
-        of the frames that wait."""
-        return self.timeline.at(now_ns) - round(self._look_ahead * self._frame_ticks)
+        """The RTP time of what feeds show at an instant. A slate's time must not run ahead of the frames under way, or these could
+        not be shown after it."""
+        waiting = round(self._look_ahead * self._frame_ticks)
+        return min(self.timeline.at(now_ns) - waiting, self.timeline.at(now_ns - self._lag_ns))
 
     def due_ns(self, frame: Frame) -> int:
         """When a frame that has been analysed must be sent: its budget is for the work, and what it has waited comes on top."""
@@ -233,6 +239,8 @@ class Stream:
     def _show(self, analysed: Analysed, found_later: F32) -> None:
         """Hand an analysed frame to the open feeds, with the boxes (n, 4) xyxy px that later frames have told."""
         frame, feeds = analysed.frame, self._feeds
+        lag_ns = round(LAG_MARGIN * (time.monotonic_ns() - frame.arrival_ns))
+        self._lag_ns = max(lag_ns, self._lag_ns - self._lag_ns // LAG_FADES)
         if self._look_ahead:
             frame.ledger.waited = time.monotonic_ns()
             self.tally.time({"waited": frame.ledger.stages_ms()["waited"]})

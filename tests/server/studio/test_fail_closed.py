@@ -251,3 +251,15 @@ def test_after_a_cut_the_first_picture_is_of_frames_analysed_in_a_row_and_refers
     numbers = [read_marker(frame.y) for frame in bench.decoded(after)]
     assert 0 not in numbers, "the frame of the cut itself is not shown"
     never_the_source(bench, door, 10)
+
+
+def test_a_slow_detector_does_not_leave_a_feed_on_its_slate_for_ever(bench):
+    door = bench.start(lambda: bench.detector(fault=lambda: time.sleep(0.35)))
+    door.open_stream(1)
+    door.open_feed(10)
+    bench.publish(door)
+    slate = door.wait(Kind.ENCODED, 10, where=is_slate)[0]
+    pictures = door.wait(Kind.ENCODED, 10, count=8, where=is_picture, timeout_s=30)
+    assert pictures[-1].arrival_ns > slate.arrival_ns
+    times = [unit.rtp_time for unit in door.seen(Kind.ENCODED, 10)]
+    assert all(before < after for before, after in itertools.pairwise(times)), "a viewer's time never runs back"
