@@ -16,7 +16,7 @@ GRIDS, GRID_SHARES = (1, 2, 3, 4), (0.5, 0.3, 0.15, 0.05)
 FACE_MIN_PX, FACE_MAX_PX, FACE_MAX_SHARE = 6.5, 300.0, 0.8
 WHOLE_SHARE, RANDOM_PLACE_SHARE = 0.35, 0.12
 #: Enlarged further, a face is a blob, and a network that learns blobs finds faces in every blurred background.
-UPSCALE_MAX = 3.0
+UPSCALE_MAX = 2.2
 #: The least size of a picture in its tile, as a share of the size that just fits; how often it is moved to fill the tile.
 COVER_MIN, FILL_SHARE = 0.7, 0.8
 ROTATION_SHARE, ROTATION_DEG, ASPECT = 1 / 3, 18.0, 0.12

@@ -5,7 +5,7 @@ import numpy as np
 
 RADIUS_MIN_PX, RADIUS_MAX_SHARE = 1.5, 0.1
 #: A face is still one while its size is this many times the blur's radius; beyond, it counts neither way.
-FACE_RADII = 7.0
+FACE_RADII = 10.0
 FOCUS_SHARE, FOCUS_SIZES = 0.5, (1.3, 2.2)
 LIGHTS_SHARE, LIGHTS_MAX = 0.4, 6
 
