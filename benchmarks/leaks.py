@@ -38,12 +38,15 @@ class Judged:
     """Sure faces that are not covered to 95 %."""
     picture_pct: float
     frames: int
+    frames_match: bool
+    """Whether the redacted clip has a frame for each of the source: else pictures of different moments were compared."""
     leaks: list[dict[str, Any]]
     """Known faces that leak: frame, box, size; never a pixel."""
 
     def told(self) -> str:
         sure, sure_leaks, known, known_leaks = self.faces["all"]
-        return f"sure {sure_leaks}/{sure}, known {known_leaks}/{known}, {self.picture_pct:.1f} % of the picture"
+        told = f"sure {sure_leaks}/{sure}, known {known_leaks}/{known}, {self.picture_pct:.1f} % of the picture"
+        return told if self.frames_match else f"{told}; has not the source's frames, so these figures say nothing"
 
 
 class Clips:
@@ -71,14 +74,15 @@ class Clips:
             classes["all"]["uncovered"],
             verdict["picture_covered_pct"],
             verdict["frames_judged"],
+            verdict["frames_match"],
             [json.loads(line) for line in leaking.read_text().splitlines()],
         )
 
     def _run_judge(self, source: Path, redacted: Path, *more: str) -> dict[str, Any]:
         words = [sys.executable, str(JUDGE), str(source), str(redacted), "--step", str(self.step), "--json", *more]
         run = subprocess.run(words, capture_output=True, text=True, check=False)
-        if run.returncode:
-            raise SystemExit(f"the judge failed on {redacted}: {run.stderr[-300:] or run.stdout[-300:]}")
+        if not run.stdout.strip():
+            raise SystemExit(f"the judge failed on {redacted}: {run.stderr[-300:]}")
         verdict: dict[str, Any] = json.loads(run.stdout.strip().splitlines()[-1])
         return verdict
 
@@ -108,6 +112,7 @@ def total(judged: list[Judged]) -> dict[str, tuple[int, ...]]:
 
 def print_totals(ours: list[Judged], theirs: list[Judged]) -> None:
     """By size of face, with the aims."""
+    theirs = [one for one in theirs if one.frames_match]
     sums, deface = total(ours), total(theirs) if theirs else None
     for size in SIZES:
         sure, sure_leaks, known, known_leaks = sums[size]
@@ -159,8 +164,9 @@ def command(
             print(f"{name}: {ours[name].told()}{line}", flush=True)
             if peers is not None:
                 theirs[name] = run.judge(source, run_deface(source, folder, peers), truth)
-                more = "" if ours[name].picture_pct <= theirs[name].picture_pct else "; more of the picture than deface"
-                print(f"{'deface':>{len(name)}}: {theirs[name].told()}{more}", flush=True)
+                more = theirs[name].frames_match and ours[name].picture_pct > theirs[name].picture_pct
+                line = "; less of the picture than ours" if more else ""
+                print(f"{'deface':>{len(name)}}: {theirs[name].told()}{line}", flush=True)
     print_totals(list(ours.values()), list(theirs.values()))
     result = {
         "step": step,

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from engines.frame import F32
 from engines.pipeline import Analysed
-from engines.render.covers import ALWAYS_SCORE, HOLD_S
+from engines.render.covers import HOLD_S, scores_to_cover
 from engines.render.exempt import cover_all_but, surely
 from engines.track.associate import overlaps
 
@@ -95,7 +95,7 @@ class Report:
             FrameReport(
                 round(item.time_s, 3),
                 int((detections.scores >= SURE_SCORE).sum()),
-                int(((detections.scores >= ALWAYS_SCORE) & (detections.scores < SURE_SCORE)).sum()),
+                int(((detections.scores >= scores_to_cover(detections)) & (detections.scores < SURE_SCORE)).sum()),
                 int((~tracks.measured & (tracks.unseen_s <= HOLD_S)).sum()),
                 round(self._share(covers.boxes), 4),
                 np.round(tracks.boxes[np.isin(tracks.ids, seen)], 1).tolist(),

@@ -13,6 +13,12 @@ def command(
     out: Annotated[Path, typer.Option(help="The .onnx file to write.")],
     int8: Annotated[bool, typer.Option("--int8", help="Quantise; needs --calibrate.")] = False,
     calibrate: Annotated[Path | None, typer.Option(help="Labels of training pictures whose ranges int8 takes.")] = None,
+    scores: Annotated[
+        tuple[float, float],
+        typer.Option(
+            metavar="SLOPE OFFSET", help="Scale of the scores' logits, so that thresholds mean what they did."
+        ),
+    ] = (1.0, 0.0),
 ) -> None:
     if int8 != (calibrate is not None):
         raise typer.BadParameter("--int8 and --calibrate go together", param_hint="--int8")
@@ -24,6 +30,7 @@ def command(
         raise Failure(f"{error.name} is not installed: exporting needs pip install 'fancam[train]'") from None
     try:
         network = export.load_network(checkpoint)
+        export.rescale_scores(network, *scores)
         if calibrate is None:
             export.write_onnx(network, out)
         else:

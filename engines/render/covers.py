@@ -10,12 +10,17 @@ from numpy.typing import NDArray
 
 from engines.frame import F32, Detections, Tracks
 
-ALWAYS_SCORE: Final = 0.2
-"""Detections from here on are covered wherever they are."""
+SMALL_SCORE: Final = 0.15
+LARGE_SCORE: Final = 0.3
+"""Detections from here on are covered wherever they are: a small one costs little of the picture, and a large one has so much to be
+known by that a low score means something else."""
+SMALL_SHARE: Final = 0.025
+LARGE_SHARE: Final = 0.15
+"""Small and large, as shares of the picture's longer side; in between the score rises with the size's logarithm."""
 DOUBTFUL_SCORE: Final = 0.1
 """Detections from here on are covered where a face was lost, and everywhere while the stream is wary (after a cut)."""
-NEAR_SIZES: Final = 1.5
-ALIKE: Final = 2.0
+NEAR_SIZES: Final = 0.75
+ALIKE: Final = 1.5
 """Near a lost face is what lies within NEAR_SIZES of it and is at most ALIKE times larger or smaller."""
 GROW: Final = 1.45
 """A cover is an ellipse inscribed in the face's box times this: more than √2, so it holds the whole box."""
@@ -29,7 +34,7 @@ LEAD_S: Final = 0.03
 """A moving face is covered this far ahead and behind."""
 SPREADS: Final = 1.5
 """Standard deviations of a predicted face's place added all around it, ..."""
-SPREAD_MOST: Final = 0.35
+SPREAD_MOST: Final = 0.2
 """... at most this much of its size."""
 
 
@@ -86,9 +91,18 @@ def boxes_to_cover(detections: Detections, tracks: Tracks, *, wary: bool = False
     return np.concatenate(boxes), np.concatenate(ids)
 
 
+def scores_to_cover(detections: Detections) -> F32:
+    """(n,) the score from which each detection is covered wherever it is."""
+    share = _sizes(detections.boxes) / max(detections.width, detections.height)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        at = np.log(share / SMALL_SHARE) / np.log(LARGE_SHARE / SMALL_SHARE)
+    at = np.clip(np.nan_to_num(at, nan=0.0, neginf=0.0), 0, 1)
+    return (SMALL_SCORE + (LARGE_SCORE - SMALL_SCORE) * at).astype(np.float32)
+
+
 def _loose_detections(detections: Detections, tracks: Tracks, wary: bool) -> NDArray[np.intp]:
     """Indices of the detections to be covered that belong to no track."""
-    threshold = np.full(len(detections), DOUBTFUL_SCORE if wary else ALWAYS_SCORE, np.float32)
+    threshold = np.full(len(detections), DOUBTFUL_SCORE, np.float32) if wary else scores_to_cover(detections)
     lost = np.flatnonzero(~tracks.measured & tracks.confirmed)
     if len(lost) and len(detections):
         sizes, lost_sizes = _sizes(detections.boxes), _sizes(tracks.boxes[lost])

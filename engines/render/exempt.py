@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.frame import F32, Detections, Tracks
-from engines.render.covers import ALWAYS_SCORE, Covers, choose_covers
+from engines.render.covers import Covers, choose_covers, scores_to_cover
 from engines.track.associate import overlaps
 
 SURE_SCORE: Final = 0.5
@@ -42,7 +42,10 @@ def followed(detections: Detections, tracks: Tracks, track_id: int) -> NDArray[n
     others = ~_once_more(detections, tracks, tracks.ids[[at]])
     others[own] = False
     rivals = np.concatenate(
-        (detections.boxes[others & ~(detections.scores < ALWAYS_SCORE)], np.delete(tracks.boxes, at, axis=0))
+        (
+            detections.boxes[others & ~(detections.scores < scores_to_cover(detections))],
+            np.delete(tracks.boxes, at, axis=0),
+        )
     )
     boxes = np.stack((detections.boxes[own], tracks.boxes[at]))
     # Not `not touching`, so that a box that is not a number counts as a rival.

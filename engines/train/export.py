@@ -16,7 +16,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from engines.train import colour
 from engines.train.data import Album, Picture
-from engines.train.network import OUTPUTS, STRIDES, FaceNet
+from engines.train.network import OUTPUTS, STRIDES, FaceNet, Head
 
 OPSET = 18
 TOLERANCE = 1e-3
@@ -43,6 +43,16 @@ def load_network(checkpoint: Path) -> FaceNet:
     network = FaceNet()
     network.load_state_dict(torch.load(checkpoint, weights_only=True)["average"])
     return network.eval()
+
+
+def rescale_scores(network: FaceNet, slope: float, offset: float) -> None:
+    """Put the score logits x on the scale slope · x + offset (Platt, 1999), in the last layer; no box changes its rank."""
+    with torch.no_grad():
+        for head in network.heads:
+            assert isinstance(head, Head)
+            assert head.last.bias is not None
+            head.last.weight[0] *= slope
+            head.last.bias[0] = head.last.bias[0] * slope + offset
 
 
 def fold(network: FaceNet) -> FaceNet:

@@ -146,7 +146,7 @@ def test_while_it_may_have_taken_somebody_else_for_her_she_is_covered_as_well(
 
 def test_a_second_face_at_hers_covers_her() -> None:
     source, _, tracks = two(None)
-    detections = found([LEFT, RIGHT, [90.0, 120.0, 120.0, 160.0]], [0.9, 0.9, 0.25], of=source)
+    detections = found([LEFT, RIGHT, [90.0, 120.0, 120.0, 160.0]], [0.9, 0.9, 0.35], of=source)
     assert is_solid(others_covered(source, detections, tracks), LEFT)
 
 
