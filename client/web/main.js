@@ -76,7 +76,8 @@ function showRung(stream) {
   at("rung").hidden = !saved;
   if (!saved) return;
   const fps = stream.feeds.find((feed) => feed.name === "redacted")?.fps;
-  at("rung").textContent = `busy: ${stream.rung}${fps ? `, redacted at ${fps} a second` : ""}`;
+  at("rung").textContent = fps ? `busy: redacted at ${fps} fps` : "busy";
+  at("rung").title = `Saved on: ${stream.rung}`;
 }
 
 /** With its first zone a stream loses its raw feed, and gets it back with the last. */
