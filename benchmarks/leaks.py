@@ -20,6 +20,7 @@ import typer
 
 from benchmarks.live_redaction import redact_live
 from benchmarks.report import ROOT, write_result
+from engines.report import add_uncovered
 
 SHARED: Final = ROOT.parent / "shared"
 JUDGE: Final = SHARED / "judges/leaks.py"
@@ -133,7 +134,7 @@ def command(
     peers: Annotated[Path | None, typer.Option(help="The peers' environment: run deface too.")] = None,
     keep: Annotated[Path | None, typer.Option(help="Keep what was made, and take up again what is there.")] = None,
     report: Annotated[
-        Path | None, typer.Option(help="A report for each clip, and one of all leaks, in this folder.")
+        Path | None, typer.Option(help="A report for each clip, with what still can be seen, in this folder.")
     ] = None,
     live: Annotated[bool, typer.Option("--live", help="Through a live studio, at the clips' own speed.")] = False,
 ) -> None:
@@ -161,6 +162,8 @@ def command(
                 line = f"; {100 * shown.share:.0f} % of the frames shown"
             else:
                 ours[name] = run.judge(source, redact(source, folder, report), truth)
+                if report is not None:
+                    add_uncovered(report / name, [(leak["frame"], leak["xyxy_px"]) for leak in ours[name].leaks])
             print(f"{name}: {ours[name].told()}{line}", flush=True)
             if peers is not None:
                 theirs[name] = run.judge(source, run_deface(source, folder, peers), truth)
@@ -174,5 +177,3 @@ def command(
         "deface": {name: vars(one) for name, one in theirs.items()},
     }
     write_result("leaks_live" if live else "leaks", result)
-    if report is not None:
-        (report / "leaks.json").write_text(json.dumps(result, indent=1) + "\n")

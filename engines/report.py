@@ -175,8 +175,7 @@ class Report:
             "per_frame": [asdict(frame) for frame in self.frames],
         }
         folder.mkdir(parents=True, exist_ok=True)
-        for name, text in (("report.json", json.dumps(told, indent=1) + "\n"), ("report.html", _page(told))):
-            write_whole(folder / name, text)
+        _write(folder, told)
 
     def _share(self, boxes: np.ndarray) -> float:
         mask = np.zeros((-(-self.height // MASK_SCALE), -(-self.width // MASK_SCALE)), np.uint8)
@@ -184,6 +183,20 @@ class Report:
             centre, axes = (round((x0 + x1) / 2), round((y0 + y1) / 2)), (round((x1 - x0) / 2), round((y1 - y0) / 2))
             cv2.ellipse(mask, centre, axes, 0, 0, 360, 1, cv2.FILLED)
         return float(mask.mean())
+
+
+def add_uncovered(folder: Path, faces: Iterable[tuple[int, Sequence[float]]]) -> None:
+    """Put into a report that was written what another detector still sees: frame number and box (xyxy px) of each face."""
+    told = json.loads((folder / "report.json").read_text())
+    told["uncovered"] = [
+        {"frame": frame, "time_s": told["per_frame"][frame]["time_s"], "box": list(box)} for frame, box in faces
+    ]
+    _write(folder, told)
+
+
+def _write(folder: Path, told: dict[str, Any]) -> None:
+    for name, text in (("report.json", json.dumps(told, indent=1) + "\n"), ("report.html", _page(told))):
+        write_whole(folder / name, text)
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -222,15 +235,13 @@ def _page(told: dict[str, Any]) -> str:
             f"all of them covered{_but(told['shown'])}; {told['coasted']} times a face was covered that was not found in that very frame. "
             f"{100 * told['covered_share']:.1f} % of the picture is covered on average.</p>",
             "<p>A face that was never found is not covered and not listed here.</p>",
+            *_uncovered(told),
             "<h2>Covered share of the picture over time</h2>",
             _curve([frame["covered_share"] for frame in told["per_frame"]]),
             f"<h2>Places to look at ({len(doubts)})</h2>",
             _table(
                 ("at", "why", "person", "box, px"),
-                [
-                    (_clock(d["time_s"]), d["why"], str(d["track"]), ", ".join(f"{v:.0f}" for v in d["box"]))
-                    for d in doubts
-                ],
+                [(_clock(d["time_s"]), d["why"], str(d["track"]), _box(d["box"])) for d in doubts],
             ),
             "<h2>What a person changed</h2>",
             _table(
@@ -250,11 +261,23 @@ def _page(told: dict[str, Any]) -> str:
     )
 
 
+def _uncovered(told: dict[str, Any]) -> list[str]:
+    """The section of a report to which another detector's faces were added."""
+    if "uncovered" not in told:
+        return []
+    rows = [(_clock(face["time_s"]), str(face["frame"]), _box(face["box"])) for face in told["uncovered"]]
+    return [f"<h2>Faces that another detector still sees ({len(rows)})</h2>", _table(("at", "frame", "box, px"), rows)]
+
+
+def _box(box: Sequence[float]) -> str:
+    return ", ".join(f"{value:.0f}" for value in box)
+
+
 def _but(shown: int) -> str:
     return f" but for {shown} times that one was seen by policy" if shown else ""
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     if not rows:
         return "<p>None.</p>"
     first = "".join(f"<th>{escape(cell)}</th>" for cell in head)

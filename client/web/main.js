@@ -77,7 +77,7 @@ function showRung(stream) {
   if (!saved) return;
   const fps = stream.feeds.find((feed) => feed.name === "redacted")?.fps;
   at("rung").textContent = fps ? `busy: redacted at ${fps} fps` : "busy";
-  at("rung").title = `Saved on: ${stream.rung}`;
+  at("rung").title = `Under load: ${stream.rung}`;
 }
 
 /** With its first zone a stream loses its raw feed, and gets it back with the last. */

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from engines.pipeline import Pipeline
-from engines.report import Report
+from engines.report import Report, add_uncovered
 from engines.scene.write import write_scene
 from tests.client.command import run
 from tests.engines.made import found, frame
@@ -82,3 +82,17 @@ def test_somebody_lost_in_the_middle_is_a_place_to_look_at_and_somebody_who_walk
         (1.3, "a face for a moment"),
     ]
     assert report.frames[35].coasted >= 1
+
+
+def test_what_another_detector_still_sees_can_be_added(folder: Path, tmp_path: Path) -> None:
+    for name in ("report.json", "report.html"):
+        (tmp_path / name).write_bytes((folder / "report" / name).read_bytes())
+    add_uncovered(tmp_path, [(3, [10.0, 20.0, 40.0, 60.0])])
+    told = json.loads((tmp_path / "report.json").read_text())
+    assert told["uncovered"] == [
+        {"frame": 3, "time_s": told["per_frame"][3]["time_s"], "box": [10.0, 20.0, 40.0, 60.0]}
+    ]
+    page = (tmp_path / "report.html").read_text()
+    assert "still sees (1)" in page
+    assert "10, 20, 40, 60" in page
+    assert "still sees" not in (folder / "report/report.html").read_text()
