@@ -105,6 +105,8 @@ def _trace(network: FaceNet, y: Tensor, uv: Tensor) -> onnx.ModelProto:
         dims = value.type.tensor_type.shape.dim
         dims[0].dim_param, dims[2].dim_param, dims[3].dim_param = "n", height, width
     del model.graph.value_info[:]
+    for part in (model.graph, *model.graph.node, *model.graph.initializer, *model.graph.input, *model.graph.output):
+        del part.metadata_props[:]  # the exporter writes down where its code lay
     return model
 
 
