@@ -14,6 +14,8 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from server.door.rtp import Payloads, packetise
 
 FLOOR_BIT_S: Final = 200_000
+LOSSY: Final = 0.05
+SLOW_RTT_S: Final = 0.5
 REMB_LIFE_NS: Final = 2_000_000_000
 KEY_INTERVAL_NS: Final = 500_000_000
 MAX_QUEUED: Final = 60
@@ -105,6 +107,7 @@ class FeedTrack(MediaStreamTrack):
         self._credit_bytes = 0.0
         self._credited_ns = 0
         self._thinned_ns = 0
+        self._narrow = False
         self.dropped = 0
 
     def offer(self, item: Payloads, now_ns: int) -> None:
@@ -131,6 +134,11 @@ class FeedTrack(MediaStreamTrack):
         """A viewer that is below the floor asks only now and then: key frames cost everyone."""
         return self._needs_key and now_ns - self._thinned_ns > THIN_KEY_INTERVAL_NS
 
+    def note_path(self, lost: float, rtt_s: float) -> None:
+        """What the viewer reports: the share of packets it lost of late, and the round trip."""
+        rate = self.lowest_remb(time.monotonic_ns())
+        self._narrow |= rate is not None and rate < FLOOR_BIT_S and (lost >= LOSSY or rtt_s >= SLOW_RTT_S)
+
     def note_remb(self, bit_rate: int) -> None:
         now_ns = time.monotonic_ns()
         self._rembs.append((now_ns, bit_rate))
@@ -143,9 +151,14 @@ class FeedTrack(MediaStreamTrack):
         return min((rate for _, rate in self._rembs), default=None)
 
     def _is_thin(self, now_ns: int) -> bool:
-        """Whether this viewer is below the floor; keeps the account of what it may still get (a second's worth)."""
+        """Whether this viewer's path takes less than the floor; keeps the account of what it may still get (a second's worth).
+
+        An estimate says no more than what has come of late (draft-ietf-rmcat-gcc §5.5: it falls to 85 % of that at a hiccup,
+        and is never above 150 %), and of a quiet picture that is little: it is believed with a report of packets lost, or late.
+        """
         rate = self.lowest_remb(now_ns)
-        if rate is None or rate >= FLOOR_BIT_S:
+        self._narrow &= rate is not None and rate < FLOOR_BIT_S
+        if not self._narrow or rate is None:
             return False
         gained = rate / 8 * (now_ns - self._credited_ns) / 1e9
         self._credit_bytes, self._credited_ns = min(rate / 8, self._credit_bytes + gained), now_ns

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from typing import Annotated, Final
 
 from fastapi import HTTPException, Path, Request
+from starlette.requests import ClientDisconnect
 
 from server.settings import NAME_PATTERN
 
@@ -32,7 +33,7 @@ async def read_body(request: Request, media_type: str, limit_bytes: int) -> str:
     """A request's body as text.
 
     Raises:
-        HTTPException: 415 another type, 413 too long, 408 slower than 10 s, 400 not UTF-8.
+        HTTPException: 415 another type, 413 too long, 408 slower than 10 s, 400 not UTF-8, or the caller has gone.
     """
     if request.headers.get("content-type", "").split(";")[0].strip().lower() != media_type:
         raise HTTPException(415, f"the body must be {media_type}")
@@ -45,6 +46,8 @@ async def read_body(request: Request, media_type: str, limit_bytes: int) -> str:
                     raise HTTPException(413, f"the body is over {limit_bytes} bytes", {"Connection": "close"})
     except TimeoutError:
         raise HTTPException(408, f"the body took over {BODY_TIMEOUT_S} s", {"Connection": "close"}) from None
+    except ClientDisconnect:  # nobody hears this answer
+        raise HTTPException(400, "the body ended early") from None
     try:
         return body.decode()
     except UnicodeDecodeError:

@@ -355,6 +355,20 @@ def on_receiver_report(sender: RTCRtpSender, heard: Callable[[], None]) -> None:
     sender._handle_rtcp_packet = rtcp  # type: ignore[method-assign]
 
 
+def on_path_report(sender: RTCRtpSender, told: Callable[[float, float], None]) -> None:
+    """Call `told` at each report of the viewer on what we send: the share of packets lost since its last one, and the round
+    trip in seconds, smoothed, 0 while it is not known (RFC 3550 §6.4.1)."""
+    handle = sender._handle_rtcp_packet
+
+    async def rtcp(packet: Any) -> None:
+        await handle(packet)
+        for report in getattr(packet, "reports", ()):
+            if report.ssrc == sender._ssrc:
+                told(report.fraction_lost / 256, sender._RTCRtpSender__rtt or 0.0)  # type: ignore[attr-defined]
+
+    sender._handle_rtcp_packet = rtcp  # type: ignore[method-assign]
+
+
 def set_playout_delay(sender: RTCRtpSender, min_ms: int, max_ms: int) -> None:
     """Tell the viewer's jitter buffer with each packet how long to hold frames, where the extension was negotiated."""
     sender._RTCRtpSender__rtp_header_extensions_map = _VideoExtensions(min_ms, max_ms)  # type: ignore[attr-defined]

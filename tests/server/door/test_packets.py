@@ -192,6 +192,7 @@ def test_a_viewer_below_the_floor_gets_fewer_frames_and_holds_nobody_down(clock:
     fast, slow = feed.attach(), feed.attach()
     fast.note_remb(2_000_000)
     slow.note_remb(100_000)
+    slow.note_path(lost=0.2, rtt_s=0.05)
     assert feed.bit_rate() == 2_000_000
     fast.stop()
     assert feed.bit_rate() == FLOOR_BIT_S
@@ -210,6 +211,40 @@ def test_a_viewer_below_the_floor_gets_fewer_frames_and_holds_nobody_down(clock:
     assert 8 * sent_bytes / 10 < 1.5 * 100_000
     for before, number in zip([-1, *got], got, strict=False):
         assert number == before + 1 or number % 30 == 0
+
+
+@pytest.mark.parametrize(("lost", "rtt_s", "narrow"), [(0.0, 0.01, False), (0.2, 0.01, True), (0.0, 2.0, True)])
+def test_an_estimate_below_the_floor_counts_when_packets_are_lost_or_late(
+    clock: Clock, lost: float, rtt_s: float, narrow: bool
+) -> None:
+    """A quiet picture takes less than the floor, and a viewer cannot know of more than it gets."""
+    feed = Broadcast("h264")
+    viewer, seen = feed.attach(), 0
+    viewer.note_remb(90_000)
+    viewer.note_path(lost, rtt_s)
+    for number in range(300):  # ten seconds at 150 kbit/s
+        feed.push(unit(number, key=number == 0, size=600))
+        seen += len(taken(viewer))
+        clock.wait(100 / 3)
+    assert (seen < 300) == narrow
+
+
+def test_a_viewer_is_no_longer_narrow_when_its_estimate_has_risen(clock: Clock) -> None:
+    feed = Broadcast("h264")
+    viewer, seen = feed.attach(), 0
+    viewer.note_remb(90_000)
+    viewer.note_path(lost=0.2, rtt_s=0.01)
+    clock.wait(2500)
+    for bit_rate in (300_000, 90_000):
+        viewer.note_remb(bit_rate)
+        feed.push(unit(0, key=True))
+        taken(viewer)
+        clock.wait(2500)
+    for number in range(300):
+        feed.push(unit(number, key=number == 0, size=600))
+        seen += len(taken(viewer))
+        clock.wait(100 / 3)
+    assert seen == 300
 
 
 def test_what_a_viewer_waits_for_ends_with_it() -> None:

@@ -15,13 +15,22 @@ from typing import Any
 import pytest
 from aioice import ice
 from aiortc import RTCCertificate, rtcrtpsender
-from aiortc.rtp import RtcpPacket, RtcpPsfbPacket, RtcpRtpfbPacket, RtcpSenderInfo, RtcpSrPacket
+from aiortc.rtp import (
+    RtcpPacket,
+    RtcpPsfbPacket,
+    RtcpReceiverInfo,
+    RtcpRrPacket,
+    RtcpRtpfbPacket,
+    RtcpSenderInfo,
+    RtcpSrPacket,
+)
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
 from server.door import rtp
+from server.door.broadcast import FeedTrack
 from server.door.peers import AccessUnit, AudioBroadcast, Broadcast, Publisher, answer_publisher
 from tests.server.door.plain import Sender, Taker, encoded, unit_of
 from tests.server.door.rtc import until
@@ -253,6 +262,26 @@ def test_a_viewers_estimate_and_its_requests_for_key_frames_arrive() -> None:
         fir = RtcpPsfbPacket(fmt=4, ssrc=1, media_ssrc=ssrc)
         await taker.transceiver.receiver._send_rtcp(fir)
         await until(lambda: len(asked) == before + 2, "the FIR")
+        await taker.pc.close()
+        await viewer.close()
+
+    asyncio.run(run())
+
+
+def test_what_a_viewer_reports_of_its_path_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = list[tuple[float, float]]()
+    monkeypatch.setattr(FeedTrack, "note_path", lambda track, lost, rtt_s: told.append((lost, rtt_s)))
+
+    async def run() -> None:
+        taker = Taker("h264")
+        feed = Broadcast("h264")
+        viewer = await taker.start(feed)
+        await until(lambda: viewer.connected and taker.pc.connectionState == "connected", "a connection")
+        feed.push(unit_of(encoded("h264")[0], 0))
+        await until(lambda: taker.wires, "a packet")
+        info = RtcpReceiverInfo(taker.wires[0].packet.ssrc, 64, 1, 1, 0, 0, 0)
+        await taker.transceiver.receiver._send_rtcp(RtcpRrPacket(ssrc=1, reports=[info]))
+        await until(lambda: (0.25, 0.0) in [(lost, round(rtt_s)) for lost, rtt_s in told], "the report")
         await taker.pc.close()
         await viewer.close()
 
