@@ -1,4 +1,4 @@
-"""What does a viewer see when packets are lost, late and out of order, and how soon is it over?
+"""What does a viewer see when packets are lost, late, out of order, or too many for the line, and how soon is it over?
 
 A publisher and a viewer (Fancam's own, then Chromium) reach the server through a router in user space (benchmarks/wire.py) that
 does it to one of the two: *in*, on the publisher's way, media and feedback alike, or *out*, on the viewer's. Each frame's
@@ -31,6 +31,7 @@ WEATHERS: Final = {
     "0-30 ms late": Weather(jitter_ms=30),
     "0-30 ms, reordered": Weather(jitter_ms=30, reorders=True),
     "that and 5 % lost": Weather(loss=0.05, jitter_ms=30, reorders=True),
+    "a line of 600 kbit/s": Weather(bit_s=600_000),
 }
 CALM_S, AFTER_S, CONNECT_S = 2.0, 5.0, 30.0
 CAMERA_S: Final = 10

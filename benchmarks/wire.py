@@ -1,4 +1,5 @@
-"""A router in user space: passes ports on to one machine behind it, and loses, delays and reorders UDP by a seeded dice.
+"""A router in user space: passes ports on to one machine behind it; loses, delays and reorders UDP by a seeded dice, or has
+it queue for a narrow line.
 
 `tc netem` does the same where the kernel has it and one may use it; this needs neither. As a process, in a network namespace
 of its own:  python -m benchmarks.wire 10.0.1.1 10.0.2.2 --udp 50000-50019 --tcp 8080
@@ -30,6 +31,10 @@ class Weather:
     """Each is held up by 0 to this many milliseconds."""
     reorders: bool = False
     """Whether one that is held up less overtakes those before it; else it waits for them."""
+    bit_s: float | None = None
+    """What the line takes, each way."""
+    queue_ms: float = 500.0
+    """How long a datagram waits for the line at most; there is no room for more."""
 
 
 CLEAR: Final = Weather()
@@ -75,8 +80,14 @@ class Wire:
         if self._dice.random() < weather.loss:
             self.lost += 1
             return
+        now_s = loop.time()
+        way.line_free_s = max(way.line_free_s, now_s)
+        if way.line_free_s - now_s > weather.queue_ms / 1000:
+            self.lost += 1
+            return
         self.passed += 1
-        at_s = loop.time() + self._dice.uniform(0, weather.jitter_ms) / 1000
+        way.line_free_s += 8 * len(data) / weather.bit_s if weather.bit_s else 0.0
+        at_s = way.line_free_s + self._dice.uniform(0, weather.jitter_ms) / 1000
         if not weather.reorders:
             at_s = way.free_s = max(way.free_s, at_s)
         loop.call_at(at_s, _send, transport, data, address)
@@ -106,9 +117,9 @@ class Wire:
 
 
 class _Way(asyncio.DatagramProtocol):
-    """One direction of a flow; `free_s` is when its last datagram gets there."""
+    """One direction of a flow; `free_s` is when its last datagram gets there, `line_free_s` when that one has left the line."""
 
-    free_s = 0.0
+    free_s = line_free_s = 0.0
     transport: asyncio.DatagramTransport
 
     def connection_made(self, transport: Any) -> None:

@@ -31,7 +31,7 @@ class Kind(IntEnum):
     FEED_OPEN = 6  # feed, JSON {"stream": id, "feed": "redacted" | "overlay" | "raw" | "fancam/7", "codec", "bit_rate"}
     FEED_CLOSE = 7  # feed
     FEED_KEY = 8  # feed: the next frame shall be a key frame
-    FEED_RATE = 9  # feed, JSON {"bit_rate"}
+    FEED_RATE = 9  # feed, JSON {"bit_rate"}, null for no limit
     POLICY = 10  # stream, JSON {"style", "panic", ...}
     PING = 11  # 0
     STOP = 12  # 0: finish and exit

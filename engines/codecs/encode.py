@@ -73,7 +73,7 @@ class Encoder:
         bounds = {"maxrate": str(self._bit_rate), "bufsize": str(int(self._bit_rate * BUFFER_S))}
         context.options = bounds | (self._h264_options() if self._codec == "h264" else VP8_OPTIONS)
         context.open()
-        self._opened_bit_rate = self._bit_rate
+        self._opened_bit_rate, self._opened_fps = self._bit_rate, self._fps
         self._opened_pts: int | None = None
         return context
 
@@ -94,8 +94,22 @@ class Encoder:
     @bit_rate.setter
     def bit_rate(self, bit_rate: int) -> None:
         self._bit_rate = min(bit_rate, self._highest)
+        self._tell_rate()
+
+    @property
+    def fps(self) -> float:
+        """Pictures that really come in a second."""
+        return self._fps
+
+    @fps.setter
+    def fps(self, fps: float) -> None:
+        self._fps = fps
+        self._tell_rate()
+
+    def _tell_rate(self) -> None:
+        """x264 with no delay counts pictures, not their times: where more come than it was opened for, each gets less."""
         if self._codec == "h264":
-            self._context.bit_rate = self._bit_rate
+            self._context.bit_rate = round(self._bit_rate * min(1.0, self._opened_fps / self._fps))
 
     def encode(self, picture: av.VideoFrame, pts_90k: int, key: bool) -> list[Encoded]:
         """Encode one picture; `pts_90k` must rise. The encoder keeps no reference to the picture afterwards."""

@@ -11,15 +11,15 @@ from typing import Final
 
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
+from server.door.path import Path
 from server.door.rtp import Payloads, packetise
 
 FLOOR_BIT_S: Final = 200_000
-LOSSY: Final = 0.05
-SLOW_RTT_S: Final = 0.5
-REMB_LIFE_NS: Final = 2_000_000_000
 KEY_INTERVAL_NS: Final = 500_000_000
 MAX_QUEUED: Final = 60
 THIN_KEY_INTERVAL_NS: Final = 2_000_000_000
+SLOW_KEY_INTERVAL_NS: Final = 1_000_000_000
+"""Of a viewer whose path is full: key frames fill it most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +70,13 @@ class Broadcast:
             self.on_key_needed()
 
     def bit_rate(self) -> int | None:
-        """What the slowest viewer above the floor can take, bit/s; None while no viewer has said anything."""
+        """What the slowest viewer above the floor can take, bit/s; None while nobody's path limits it."""
         now_ns = time.monotonic_ns()
-        said = [rate for viewer in self._viewers if (rate := viewer.lowest_remb(now_ns)) is not None]
-        return (
-            max(FLOOR_BIT_S, min((rate for rate in said if rate >= FLOOR_BIT_S), default=FLOOR_BIT_S)) if said else None
-        )
+        limits = [limit for viewer in self._viewers if (limit := viewer.path.limit(now_ns)) is not None]
+        above = [limit for limit in limits if limit >= FLOOR_BIT_S]
+        if above:
+            return min(above)
+        return FLOOR_BIT_S if limits and len(limits) == len(self._viewers) else None
 
     def drop_queued(self) -> None:
         """Nothing that still waits for a viewer is sent, and nothing else before a key frame."""
@@ -103,11 +104,11 @@ class FeedTrack(MediaStreamTrack):
         self._queue: deque[Payloads] = deque()
         self._filled = asyncio.Event()
         self._needs_key = True
-        self._rembs: deque[tuple[int, int]] = deque()
+        self.path = Path()
         self._credit_bytes = 0.0
         self._credited_ns = 0
         self._thinned_ns = 0
-        self._narrow = False
+        self._asked_ns = 0
         self.dropped = 0
 
     def offer(self, item: Payloads, now_ns: int) -> None:
@@ -121,6 +122,7 @@ class FeedTrack(MediaStreamTrack):
             self._thinned_ns = now_ns
             return
         self._credit_bytes -= item.size
+        self.path.sent(item.size, now_ns)
         self._needs_key = False
         self._queue.append(item)
         self._filled.set()
@@ -134,31 +136,26 @@ class FeedTrack(MediaStreamTrack):
         """A viewer that is below the floor asks only now and then: key frames cost everyone."""
         return self._needs_key and now_ns - self._thinned_ns > THIN_KEY_INTERVAL_NS
 
-    def note_path(self, lost: float, rtt_s: float) -> None:
-        """What the viewer reports: the share of packets it lost of late, and the round trip."""
-        rate = self.lowest_remb(time.monotonic_ns())
-        self._narrow |= rate is not None and rate < FLOOR_BIT_S and (lost >= LOSSY or rtt_s >= SLOW_RTT_S)
+    def ask_for_key(self) -> None:
+        """The viewer cannot go on without a key frame."""
+        now_ns = time.monotonic_ns()
+        if self.path.limit(now_ns) is None or now_ns - self._asked_ns >= SLOW_KEY_INTERVAL_NS:
+            self._asked_ns = now_ns
+            self._broadcast.need_key(now_ns)
+
+    def note_report(self, lost: int, highest: int, rtt_s: float) -> None:
+        self.path.reported(lost, highest, rtt_s, time.monotonic_ns())
 
     def note_remb(self, bit_rate: int) -> None:
-        now_ns = time.monotonic_ns()
-        self._rembs.append((now_ns, bit_rate))
-        self.lowest_remb(now_ns)
+        self.path.estimated(bit_rate, time.monotonic_ns())
 
-    def lowest_remb(self, now_ns: int) -> int | None:
-        """The lowest estimate of the last 2 s, or the last one there was."""
-        while len(self._rembs) > 1 and now_ns - self._rembs[0][0] > REMB_LIFE_NS:
-            self._rembs.popleft()
-        return min((rate for _, rate in self._rembs), default=None)
+    def may_resend(self, number: int, size: int) -> bool:
+        return self.path.may_resend(number, size, time.monotonic_ns())
 
     def _is_thin(self, now_ns: int) -> bool:
-        """Whether this viewer's path takes less than the floor; keeps the account of what it may still get (a second's worth).
-
-        An estimate says no more than what has come of late (draft-ietf-rmcat-gcc §5.5: it falls to 85 % of that at a hiccup,
-        and is never above 150 %), and of a quiet picture that is little: it is believed with a report of packets lost, or late.
-        """
-        rate = self.lowest_remb(now_ns)
-        self._narrow &= rate is not None and rate < FLOOR_BIT_S
-        if not self._narrow or rate is None:
+        """Whether this viewer's path takes less than the floor; keeps the account of what it may still get (a second's worth)."""
+        rate = self.path.limit(now_ns)
+        if rate is None or rate >= FLOOR_BIT_S:
             return False
         gained = rate / 8 * (now_ns - self._credited_ns) / 1e9
         self._credit_bytes, self._credited_ns = min(rate / 8, self._credit_bytes + gained), now_ns

@@ -95,9 +95,10 @@ class Orders:
             self._port.send(Kind.FEED_KEY, feed.ident)
 
     def pass_on_rate(self, feed: Feed) -> None:
-        """What the feed's slowest viewer can take, when it has changed by more than a sixteenth."""
+        """What the feed's slowest viewer can take, when it has changed by more than a sixteenth; null when that is no limit."""
         rate, asked = feed.broadcast.bit_rate(), feed.asked_bit_rate
-        if rate is None or not self._port.active or (asked is not None and abs(rate - asked) < asked // 16):
+        alike = rate == asked or (rate is not None and asked is not None and abs(rate - asked) < asked // 16)
+        if alike or not self._port.active:
             return
         feed.asked_bit_rate = rate
         self._port.send(Kind.FEED_RATE, feed.ident, json_body({"bit_rate": rate}))

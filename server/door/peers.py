@@ -303,8 +303,9 @@ class Viewer(Peer):
         self._tracks.append(track)
         rtp.pack_with(sender, self._packer)
         rtp.report_arrivals(sender, self._packer)
-        rtp.on_path_report(sender, track.note_path)
-        rtp.on_key_request(sender, lambda: broadcast.need_key(time.monotonic_ns()))
+        rtp.on_path_report(sender, track.note_report)
+        rtp.limit_resends(sender, track.may_resend)
+        rtp.on_key_request(sender, track.ask_for_key)
         rtp.set_playout_delay(sender, *PLAYOUT_MS)
 
     def sound(self, sender: RTCRtpSender, track: AudioTrack) -> None:

@@ -52,7 +52,7 @@ VIDEO_CLOCK_HZ: Final = 90_000
 
 USED: Final[dict[Any, tuple[str, ...]]] = {
     RTCRtpReceiver: ("_handle_rtp_packet", "_handle_rtcp_packet", "_send_rtcp", "_send_rtcp_nack", "_send_rtcp_pli"),
-    RTCRtpSender: ("_send_keyframe", "_send_rtcp", "_next_encoded_frame", "_handle_rtcp_packet"),
+    RTCRtpSender: ("_send_keyframe", "_send_rtcp", "_next_encoded_frame", "_handle_rtcp_packet", "_retransmit"),
     RTCCertificate: ("_create_ssl_context",),
     RTCDtlsTransport: ("_handle_rtp_data", "_handle_rtcp_data"),
     RTCSctpTransport: ("_handle_data",),
@@ -66,7 +66,8 @@ USED: Final[dict[Any, tuple[str, ...]]] = {
 INSTANCE: Final[dict[Any, tuple[str, ...]]] = {
     RTCRtpReceiver: tuple(f"_RTCRtpReceiver__{name}" for name in ("jitter_buffer", "codecs", "rtx_ssrc")),
     RTCRtpSender: tuple(
-        f"_RTCRtpSender__{name}" for name in ("encoder", "rtp_header_extensions_map", "rtp_timestamp", "rtt")
+        f"_RTCRtpSender__{name}"
+        for name in ("encoder", "rtp_header_extensions_map", "rtp_timestamp", "rtp_history", "lsr", "lsr_time")
     ),
     RTCIceGatherer: ("_connection",),
     RTCDtlsTransport: ("HeaderExtensionsMap",),
@@ -355,18 +356,38 @@ def on_receiver_report(sender: RTCRtpSender, heard: Callable[[], None]) -> None:
     sender._handle_rtcp_packet = rtcp  # type: ignore[method-assign]
 
 
-def on_path_report(sender: RTCRtpSender, told: Callable[[float, float], None]) -> None:
-    """Call `told` at each report of the viewer on what we send: the share of packets lost since its last one, and the round
-    trip in seconds, smoothed, 0 while it is not known (RFC 3550 §6.4.1)."""
+def on_path_report(sender: RTCRtpSender, told: Callable[[int, int, float], None]) -> None:
+    """Call `told` at each report of the viewer on what we send: packets lost so far, the highest sequence number, extended, and
+    the round trip in seconds, 0 while it is not known (RFC 3550 §6.4.1). aiortc's own round trip is smoothed."""
     handle = sender._handle_rtcp_packet
 
     async def rtcp(packet: Any) -> None:
         await handle(packet)
         for report in getattr(packet, "reports", ()):
             if report.ssrc == sender._ssrc:
-                told(report.fraction_lost / 256, sender._RTCRtpSender__rtt or 0.0)  # type: ignore[attr-defined]
+                told(report.packets_lost, report.highest_sequence, _round_trip_s(sender, report))
 
     sender._handle_rtcp_packet = rtcp  # type: ignore[method-assign]
+
+
+def _round_trip_s(sender: Any, report: Any) -> float:
+    sent_s = sender._RTCRtpSender__lsr_time
+    if not report.dlsr or sender._RTCRtpSender__lsr != report.lsr or sent_s is None:
+        return 0.0
+    return max(0.0, float(time.time() - sent_s - report.dlsr / 65536))
+
+
+def limit_resends(sender: RTCRtpSender, may: Callable[[int, int], bool]) -> None:
+    """Send packets again that are asked for when `may` says so, told a packet's sequence number and its bytes."""
+    resend = sender._retransmit
+
+    async def retransmit(sequence_number: int) -> None:
+        packet = sender._RTCRtpSender__rtp_history.get(sequence_number % HISTORY_PACKETS)  # type: ignore[attr-defined]
+        known = packet is not None and packet.sequence_number == sequence_number
+        if known and may(sequence_number, len(packet.payload)):
+            await resend(sequence_number)
+
+    sender._retransmit = retransmit  # type: ignore[method-assign]
 
 
 def set_playout_delay(sender: RTCRtpSender, min_ms: int, max_ms: int) -> None:

@@ -132,7 +132,7 @@ class LiveFeed:
     def request_key(self) -> None:
         self._key_wanted = True
 
-    def set_bit_rate(self, bit_rate: int) -> None:
+    def set_bit_rate(self, bit_rate: int | None) -> None:
         self._bit_rate = bit_rate
 
     def wake(self) -> None:
@@ -297,10 +297,13 @@ class LiveFeed:
         if self._encoder is None or self._encoder_size != (width, height) or stale:
             self._drop_encoder()
             self._encoder_size, self._encoder_fps, self._preset = (width, height), fps, preset
-            self._encoder = Encoder(self.codec, width, height, fps=fps, bit_rate=self.bit_rate, preset=preset)
+            highest = default_bit_rate(width, height)
+            self._encoder = Encoder(self.codec, width, height, fps=fps, bit_rate=highest, preset=preset)
             self._key_wanted = True
             self._last_key_ns = 0
-        elif self._encoder.bit_rate != self.bit_rate:
+        if self._encoder.fps != fps:
+            self._encoder.fps = fps
+        if self._encoder.bit_rate != self.bit_rate:
             self._encoder.bit_rate = self.bit_rate
         return self._encoder
 

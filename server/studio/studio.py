@@ -237,7 +237,7 @@ class Studio:
 
     def _feed_rate(self, message: Message) -> None:
         if (feed := self._feeds.get(message.ident)) is not None:
-            feed.set_bit_rate(int(message.json()["bit_rate"]))
+            feed.set_bit_rate(message.json()["bit_rate"])
 
     def _ping(self, message: Message) -> None:
         self._outbox.send(Kind.PONG, 0, bytes(message.body))

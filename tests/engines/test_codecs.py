@@ -218,3 +218,14 @@ def test_a_second_parameter_set_hides_no_large_picture() -> None:
     end_of_sps = small.index(b"\x00\x00\x01", small.index(b"\x00\x00\x01\x67") + 4)
     with pytest.raises(DecodeError, match="2560x2560 px is too large"):
         VideoDecoder("h264").decode(small[:end_of_sps] + large, 0, 0)
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_more_pictures_than_it_was_opened_for_do_not_take_more_bits(codec: str) -> None:
+    encoder = Encoder(codec, WIDTH, HEIGHT, fps=FPS / 2, bit_rate=1_000_000)
+    encoder.fps = FPS
+    pictures, bits = list(moving(30, busy=True)), 0
+    for n in range(4 * FPS):
+        (unit,) = encoder.encode(pictures[n % len(pictures)].video_frame, n * TICKS, n == 0)
+        bits += 8 * len(unit.data) * (n >= 2 * FPS)
+    assert bits / 2 < 1_250_000

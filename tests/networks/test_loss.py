@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.loss import figures
 from benchmarks.wire import Weather, free_udp_ports, wired
+from client.watch import Watcher
 from tests.server.door.rtc import Publisher, Viewer, until
 from tests.server.door.running import running_door
 
@@ -70,3 +71,32 @@ def test_pictures_go_on_in_bad_weather(weather: Weather) -> None:
         wire.weather = dict.fromkeys(ports, weather)
         asyncio.run(run())
         assert (wire.lost > 0) == (weather.loss > 0)
+
+
+def test_pictures_go_on_over_a_line_that_takes_less_than_half() -> None:
+    """After some seconds: the rate has to be found."""
+    ports = free_udp_ports(10)
+    units: list[float] = []
+
+    async def run() -> None:
+        publisher = Publisher(door, "/whip/stage")
+        try:
+            assert (await publisher.offer()).status == 201
+            await until(lambda: publisher.pc.connectionState == "connected", "a publisher's connection", 60)
+            hit = set(wire.ports)
+            async with Watcher(f"{door.url}/whep/stage/redacted", on_unit=lambda unit: units.append(len(unit.data))):
+                await until(lambda: len(units) > 60, "pictures", 60)
+                takes = 8 * sum(units[-30:]) * 0.45
+                wire.weather = dict.fromkeys(wire.ports - hit, Weather(bit_s=takes))
+                await asyncio.sleep(10)
+                assert wire.lost > 0
+                shown = len(units)
+                await until(lambda: len(units) > shown + 30, "pictures on the narrow line", 15)
+        finally:
+            await publisher.close()
+
+    with (
+        wired("127.0.0.9", "127.0.0.1", ports) as wire,
+        running_door(udp_ports=f"{ports[0]}-{ports[-1]}", advertise="127.0.0.9") as door,
+    ):
+        asyncio.run(run())

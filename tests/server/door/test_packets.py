@@ -170,36 +170,59 @@ def test_a_viewer_that_stands_still_loses_whole_frames_and_the_others_none(clock
     assert stuck.dropped == MAX_QUEUED + 20 + 1
 
 
-def test_the_bit_rate_is_the_lowest_estimate_of_two_seconds(clock: Clock) -> None:
+def troubled(feed: Broadcast, viewer: FeedTrack, clock: Clock, bit_rate: int) -> None:
+    """Its line is full for ten seconds, and its own estimate says how much it takes."""
+    viewer.note_remb(bit_rate)
+    for number in range(300):
+        feed.push(unit(number, key=True, size=6000))
+        taken(viewer)
+        clock.wait(100 / 3)
+        if number % 30 == 29:
+            viewer.note_report(18 * number, 30 * number, 0.5)
+
+
+def test_the_bit_rate_is_what_the_slowest_viewers_path_takes(clock: Clock) -> None:
     feed = Broadcast("h264")
     assert feed.bit_rate() is None
     one, two = feed.attach(), feed.attach()
-    assert feed.bit_rate() is None
     one.note_remb(3_000_000)
     two.note_remb(900_000)
-    assert feed.bit_rate() == 900_000
-    clock.wait(1500)
-    two.note_remb(2_000_000)
-    assert feed.bit_rate() == 900_000
-    clock.wait(1000)
-    assert feed.bit_rate() == 2_000_000
+    assert feed.bit_rate() is None  # nobody has lost anything
+    troubled(feed, two, clock, 900_000)
+    assert feed.bit_rate() == pytest.approx(900_000, rel=0.1)
     two.stop()
-    assert feed.bit_rate() == 3_000_000
+    assert feed.bit_rate() is None
+
+
+def test_a_viewer_in_trouble_asks_for_key_frames_once_a_second(clock: Clock) -> None:
+    feed, asked = Broadcast("h264"), list[int]()
+    viewer = feed.attach()
+    feed.on_key_needed = lambda: asked.append(clock.now_ns)
+
+    def ask_for_seconds(seconds: int) -> int:
+        asked.clear()
+        for _ in range(seconds * 20):
+            viewer.ask_for_key()
+            clock.wait(50)
+        return len(asked)
+
+    clock.wait(1000)
+    assert ask_for_seconds(5) == 10
+    troubled(feed, viewer, clock, 300_000)
+    assert ask_for_seconds(5) == 5
 
 
 def test_a_viewer_below_the_floor_gets_fewer_frames_and_holds_nobody_down(clock: Clock) -> None:
     feed = Broadcast("h264")
     fast, slow = feed.attach(), feed.attach()
-    fast.note_remb(2_000_000)
-    slow.note_remb(100_000)
-    slow.note_path(lost=0.2, rtt_s=0.05)
-    assert feed.bit_rate() == 2_000_000
+    troubled(feed, slow, clock, 100_000)
+    assert feed.bit_rate() is None
     fast.stop()
     assert feed.bit_rate() == FLOOR_BIT_S
 
     fast = feed.attach()
     seen, got, sent_bytes = 0, list[int](), 0
-    for number in range(300):  # ten seconds at 800 kbit/s, a key frame each second
+    for number in range(300, 600):  # ten seconds at 800 kbit/s, a key frame each second
         feed.push(unit(number, key=number % 30 == 0, size=3300))
         seen += len(taken(fast))
         items = taken(slow)
@@ -208,43 +231,9 @@ def test_a_viewer_below_the_floor_gets_fewer_frames_and_holds_nobody_down(clock:
         clock.wait(100 / 3)
     assert seen == 300
     assert 30 <= len(got) <= 60
-    assert 8 * sent_bytes / 10 < 1.5 * 100_000
-    for before, number in zip([-1, *got], got, strict=False):
+    assert 8 * sent_bytes / 10 < 1.7 * 100_000
+    for before, number in zip([299, *got], got, strict=False):
         assert number == before + 1 or number % 30 == 0
-
-
-@pytest.mark.parametrize(("lost", "rtt_s", "narrow"), [(0.0, 0.01, False), (0.2, 0.01, True), (0.0, 2.0, True)])
-def test_an_estimate_below_the_floor_counts_when_packets_are_lost_or_late(
-    clock: Clock, lost: float, rtt_s: float, narrow: bool
-) -> None:
-    """A quiet picture takes less than the floor, and a viewer cannot know of more than it gets."""
-    feed = Broadcast("h264")
-    viewer, seen = feed.attach(), 0
-    viewer.note_remb(90_000)
-    viewer.note_path(lost, rtt_s)
-    for number in range(300):  # ten seconds at 150 kbit/s
-        feed.push(unit(number, key=number == 0, size=600))
-        seen += len(taken(viewer))
-        clock.wait(100 / 3)
-    assert (seen < 300) == narrow
-
-
-def test_a_viewer_is_no_longer_narrow_when_its_estimate_has_risen(clock: Clock) -> None:
-    feed = Broadcast("h264")
-    viewer, seen = feed.attach(), 0
-    viewer.note_remb(90_000)
-    viewer.note_path(lost=0.2, rtt_s=0.01)
-    clock.wait(2500)
-    for bit_rate in (300_000, 90_000):
-        viewer.note_remb(bit_rate)
-        feed.push(unit(0, key=True))
-        taken(viewer)
-        clock.wait(2500)
-    for number in range(300):
-        feed.push(unit(number, key=number == 0, size=600))
-        seen += len(taken(viewer))
-        clock.wait(100 / 3)
-    assert seen == 300
 
 
 def test_what_a_viewer_waits_for_ends_with_it() -> None:
