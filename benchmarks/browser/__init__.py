@@ -67,7 +67,7 @@ class Server:
 
     def start(self) -> None:
         """Returns when a warm studio serves."""
-        self._process = _start("serve", "--port", str(self.port), *self._flags)
+        self._process = start("serve", "--port", str(self.port), *self._flags)
         deadline = time.monotonic() + READY_S
         while True:
             try:
@@ -80,7 +80,7 @@ class Server:
 
     def stop(self) -> None:
         if self._process is not None:
-            _stop(self._process)
+            stop(self._process)
             self._process = None
 
     def get(self, path: str) -> Any:
@@ -102,21 +102,21 @@ def serving(*flags: str) -> Iterator[Server]:
 @contextmanager
 def publishing(video: Path, url: str) -> Iterator[None]:
     """`fancam publish VIDEO URL --loop` meanwhile."""
-    process = _start("publish", str(video), url, "--loop")
+    process = start("publish", str(video), url, "--loop")
     try:
         yield
     finally:
-        _stop(process)
+        stop(process)
 
 
-def _start(*words: str) -> subprocess.Popen[bytes]:
+def start(*words: str) -> subprocess.Popen[bytes]:
     # A session of its own: Ctrl-C is for the one who started it, which then stops it in order.
     return subprocess.Popen(
         [sys.executable, "-m", "client.cli.main", *words], stdout=subprocess.DEVNULL, start_new_session=True
     )
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def stop(process: subprocess.Popen[bytes]) -> None:
     process.send_signal(signal.SIGTERM)
     try:
         process.wait(STOP_S)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,8 @@ FEED_MISSES: Final = ("encode_late", "encode_no_time")
 LEAST_FRAMES: Final = 10
 """A share of fewer frames says nothing."""
 UNKNOWN_ROOM: Final = 1000
+DOOR_WEIGHT: Final = 0.3
+LEAST_CORES: Final = 0.5
 USUAL_STREAM: Final[dict[str, Any]] = {"fps": 30, "width": 640, "height": 480, "counts": {}, "drops": {}}
 USUAL_FEED: Final[dict[str, Any]] = {
     "feed": "redacted", "codec": "h264", "width": 640, "height": 480, "counts": {}, "drops": {},
@@ -29,6 +32,33 @@ def cores(root: Path = Path("/sys/fs/cgroup")) -> float:
     except (OSError, ValueError):
         return usable
     return usable if quota == "max" else min(usable, int(quota) / int(period))
+
+
+class DoorShare:
+    """How much of a core the door takes, which the studio does not have. Read from /proc; where there is none it counts as
+    nothing."""
+
+    def __init__(self, pid: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._pid, self._clock = pid, clock
+        self._share = 0.0
+        self._before = self._cpu_s(), clock()
+
+    def read(self) -> float:
+        """Smoothed over a few calls, one a second."""
+        cpu_s, now_s = self._cpu_s(), self._clock()
+        then_cpu_s, then_s = self._before
+        if now_s > then_s:
+            taken = min(1.0, max(0.0, (cpu_s - then_cpu_s) / (now_s - then_s)))  # its event loop is one thread
+            self._share += DOOR_WEIGHT * (taken - self._share)
+            self._before = cpu_s, now_s
+        return self._share
+
+    def _cpu_s(self) -> float:
+        try:
+            fields = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return 0.0
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def demand(stream: Mapping[str, Any], feeds: Iterable[Mapping[str, Any]], costs: Costs, cores: float) -> Demand:

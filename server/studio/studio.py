@@ -20,7 +20,7 @@ from server.studio.feeds import PANIC, LiveFeed
 from server.studio.inference import Inference
 from server.studio.ladder import RUNGS, Ladder, Rung
 from server.studio.ledger import BUCKETS_MS, Tally, rss_bytes
-from server.studio.load import cores, demand, room, shown_fps
+from server.studio.load import LEAST_CORES, DoorShare, cores, demand, room, shown_fps
 from server.studio.outbox import Outbox
 from server.studio.streams import ORDER, Stream
 
@@ -53,7 +53,7 @@ class Studio:
         self._link = link
         self._make_detector, self._canary, self._on_fatal = make_detector, canary, on_fatal
         self._measure, self._costs = measure, Costs()
-        self._ladder, self._cores = Ladder(), cores()
+        self._ladder, self._door = Ladder(), DoorShare(os.getppid())
         self._outbox = Outbox(link, on_fatal)
         self._detector_tally = Tally()
         self._inference: Inference | None = None
@@ -263,9 +263,8 @@ class Studio:
         told: dict[int, list[Any]] = {ident: [] for ident in streams}
         for feed in stats["feeds"].values():
             told.get(feed["stream"], []).append(feed)
-        demands = {
-            ident: demand(entry, told[ident], self._costs, self._cores) for ident, entry in stats["streams"].items()
-        }
+        left = max(LEAST_CORES, cores() - self._door.read())
+        demands = {ident: demand(entry, told[ident], self._costs, left) for ident, entry in stats["streams"].items()}
         self._ladder.step(demands, time.monotonic())
         for ident, stream in streams.items():
             rung = self._ladder.rung(ident)
@@ -273,7 +272,7 @@ class Studio:
             for feed in told[ident]:
                 feed["fps"] = round(shown_fps(feed["feed"], stream.fps, rung, analysed_only=feed["analysed_only"]))
         stats["load"] = round(self._ladder.load(demands), 4)
-        stats["room"] = room(demands.values(), self._costs, self._cores)
+        stats["room"] = room(demands.values(), self._costs, left)
         return stats
 
     @staticmethod

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
 from itertools import pairwise
 from typing import Any
 
@@ -11,7 +14,7 @@ from hypothesis import strategies as st
 
 from server.studio.costs import Cost, Costs
 from server.studio.ladder import CALM_LOAD, LOWEST, RUNGS
-from server.studio.load import cores, demand, room
+from server.studio.load import DoorShare, cores, demand, room
 
 MS_640x480 = 1e6 / (640 * 480)
 
@@ -31,6 +34,26 @@ def stream(**more: Any) -> dict[str, Any]:
 
 def feed(name: str = "redacted", **more: Any) -> dict[str, Any]:
     return {"feed": name, "codec": "h264", "width": 640, "height": 480, "counts": {}, "drops": {}, **more}
+
+
+def test_what_the_door_takes_is_read_from_its_process() -> None:
+    program = "import time; print(flush=True)\nwhile True: pass"
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as busy:
+        try:
+            assert busy.stdout is not None
+            busy.stdout.readline()
+            share = DoorShare(busy.pid)
+            end_s, seen = time.monotonic() + 20, 0.0
+            while seen < 0.05 and time.monotonic() < end_s:
+                time.sleep(0.3)
+                seen = share.read()
+            assert 0.05 <= seen <= 1
+        finally:
+            busy.kill()
+
+
+def test_a_door_that_cannot_be_seen_counts_as_nothing() -> None:
+    assert DoorShare(2**30).read() == 0
 
 
 def test_a_stream_s_share_is_what_its_stages_take_of_the_cores_or_of_the_one_detector() -> None:
