@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,26 +47,38 @@ def truth_of(table: F64) -> F64:
     return table[counts]
 
 
-def read_set(folder: Path, name: str) -> dict[str, Sequence]:
-    """The sequences of folder/NAME/det that have their truth in folder/NAME/gt; lengths and frame rates from folder/seqinfo.json.
+def read_info(folder: Path, name: str) -> dict[str, dict[str, Any]]:
+    """The sequences of folder/NAME/det that have their truth in folder/NAME/gt: what folder/seqinfo.json says of each (`fps`,
+    `frames`, …) and `paths`, those of both tables.
 
     Raises:
-        mot.BadTable: a file cannot be read; or there is no such set.
+        mot.BadTable: there is none.
     """
     try:
         every = json.loads((folder / "seqinfo.json").read_text())
     except (OSError, ValueError) as error:
         raise mot.BadTable(f"{folder / 'seqinfo.json'}: {error}") from error
     found = {}
-    for key, info in every.items():
+    for key, info in sorted(every.items()):
         part, _, sequence = key.partition("/")
-        truth = folder / part / "gt" / f"{sequence}.txt.gz"
-        if part == name and truth.is_file():
-            table = mot.read(folder / part / "det" / f"{sequence}.txt.gz")
-            found[sequence] = sequence_of(table, truth_of(mot.read(truth)), info["frames"], info["fps"])
+        paths = [folder / part / kind / f"{sequence}.txt.gz" for kind in ("det", "gt")]
+        if part == name and paths[1].is_file():
+            found[sequence] = info | {"paths": paths}
     if not found:
         raise mot.BadTable(f"{folder}: no sequence of {name!r} with its truth")
     return found
+
+
+def read_set(folder: Path, name: str) -> dict[str, Sequence]:
+    """The sequences of `read_info`, with whom each detection shows.
+
+    Raises:
+        mot.BadTable: a file cannot be read, or there is no such set.
+    """
+    return {
+        key: sequence_of(mot.read(info["paths"][0]), truth_of(mot.read(info["paths"][1])), info["frames"], info["fps"])
+        for key, info in read_info(folder, name).items()
+    }
 
 
 def sequence_of(table: F64, truth: F64, frames: int, fps: float) -> Sequence:

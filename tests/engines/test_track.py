@@ -15,7 +15,8 @@ from benchmarks.track_scene import idf1, scene_idf1
 from engines.frame import Detections, Tracks
 from engines.track.associate import match
 from engines.track.cuts import CutDetector
-from engines.track.tracker import BIRTH_SCORE, Tracker
+from engines.track.kinds import FACES
+from engines.track.tracker import Tracker
 from tests.engines.made import found, noise_frame
 
 FPS = 30
@@ -105,7 +106,7 @@ def test_a_stranger_to_the_stream_is_confirmed_by_the_third_look_and_at_once_at_
 def test_faint_faces_are_followed_but_never_confirmed_and_soon_forgotten() -> None:
     tracker = Tracker()
     for n in range(30):
-        tracks = tracker.step(found([face(100 + n)], BIRTH_SCORE), n / FPS)
+        tracks = tracker.step(found([face(100 + n)], FACES.birth_score), n / FPS)
     assert tracks.measured.tolist() == [True]
     assert tracks.confirmed.tolist() == [False]
     assert len(tracker.step(found([]), 29 / FPS + 0.2)) == 1
@@ -127,7 +128,7 @@ def test_a_lost_person_comes_back_before_a_newcomer_is_believed() -> None:
 def test_low_scores_continue_a_track_but_never_start_one() -> None:
     tracker = Tracker()
     for n in range(10):
-        assert len(tracker.step(found([face(100)], BIRTH_SCORE - 0.1), n / FPS)) == 0
+        assert len(tracker.step(found([face(100)], FACES.birth_score - 0.1), n / FPS)) == 0
     for n in range(10, 13):
         tracker.step(found([face(102)], 0.9), n / FPS)
     for n in range(13, 27):
