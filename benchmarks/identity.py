@@ -114,7 +114,9 @@ def judge(sequence: list[tuple[Look, Tracks]], skill: float, seed: int, count: C
 def command(data: Annotated[Path, typer.Option(help="Folder with seqinfo.json and dancetrack/.")] = DATA) -> None:
     runs = [[*tracked(sequence)] for sequence in read_set(data, "dancetrack").values()]
     figures = {}
-    print(f"{'recogniser':12}{'memory':10}{'right %':>9}{'twice %':>9}{'changes/min':>13}{'undone':>8}{'after s':>9}{'aim %':>8}")
+    print(
+        f"{'recogniser':12}{'memory':10}{'right %':>9}{'twice %':>9}{'changes/min':>13}{'undone':>8}{'after s':>9}{'aim %':>8}"
+    )
     for skill, aim in zip(SKILLS, AIMS, strict=True):
         counts = {"none": Count(), "naming": Count()}
         for seed, run in enumerate(runs):

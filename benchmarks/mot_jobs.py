@@ -71,9 +71,14 @@ def drawn_faces(count: int, seconds: float, column: str) -> list[Job]:
         for frame in frames:
             faces = scene.truth(frame / SCENE_FPS)
             detections, _ = noisy(faces, random, scene.width, scene.height)
-            found += [(frame, -1, x0, y0, x1 - x0, y1 - y0, score) for (x0, y0, x1, y1), score in zip(detections.boxes, detections.scores, strict=True)]
+            found += [
+                (frame, -1, x0, y0, x1 - x0, y1 - y0, score)
+                for (x0, y0, x1, y1), score in zip(detections.boxes, detections.scores, strict=True)
+            ]
             truth += [_true_row(frame, face) for face in faces]
-        jobs.append(Job(column, str(seed), SCENE_FPS, tuple(frames), np.array(found, float), np.array(truth, float), FACES))
+        jobs.append(
+            Job(column, str(seed), SCENE_FPS, tuple(frames), np.array(found, float), np.array(truth, float), FACES)
+        )
     return jobs
 
 
@@ -87,7 +92,10 @@ def walkers(count: int, frames: int = 300) -> Job:
     """People who wander at about 0.4 heights a second; boxes tremble by 1 % of the height, 5 % are missed."""
     random, rows = np.random.default_rng(count), list[tuple[float, ...]]()
     height = random.uniform(150, 400, count) * min(1, (20 / count) ** 0.5)
-    place, velocity = random.uniform((0, 0), (1920, 1080), (count, 2)), random.normal(0, 0.4, (count, 2)) * height[:, None]
+    place, velocity = (
+        random.uniform((0, 0), (1920, 1080), (count, 2)),
+        random.normal(0, 0.4, (count, 2)) * height[:, None],
+    )
     for frame in range(1, frames + 1):
         place = place + velocity / 30
         velocity = np.where((place < 0) | (place > (1920, 1080)), -velocity, velocity)

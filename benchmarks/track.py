@@ -99,10 +99,18 @@ def show(figures: dict[str, dict[str, Any]], us: dict[str, dict[str, float]]) ->
         print(f"\n{column:{width}}    HOTA   AssA   IDF1   MOTA  switches")
         for name, of in figures.items():
             told = of[column]
-            print(f"{name:{width}}  " + "".join(f"{told[key]:7.1f}" for key in ("HOTA", "AssA", "IDF1", "MOTA")) + f"{told['switches']:10}")
+            print(
+                f"{name:{width}}  "
+                + "".join(f"{told[key]:7.1f}" for key in ("HOTA", "AssA", "IDF1", "MOTA"))
+                + f"{told['switches']:10}"
+            )
     print(f"\n{'µs a frame':{width}}  " + "".join(f"{count:>8} objects" for count in WALKERS))
     for name, times in us.items():
-        ratios = (f"{times[n]:9.0f}" + (f" ×{times[n] / us['SORT'][n]:.2f}" if "SORT" in us else "") for n in map(str, WALKERS) if n in times)
+        ratios = (
+            f"{times[n]:9.0f}" + (f" ×{times[n] / us['SORT'][n]:.2f}" if "SORT" in us else "")
+            for n in map(str, WALKERS)
+            if n in times
+        )
         print(f"{name:{width}}  " + "  ".join(ratios))
 
 

@@ -7,7 +7,9 @@ import typer
 
 
 def command(
-    detections: Annotated[Path, typer.Option(help="frame,-1,left,top,width,height,score, a line each; .txt or .txt.gz.")],
+    detections: Annotated[
+        Path, typer.Option(help="frame,-1,left,top,width,height,score, a line each; .txt or .txt.gz.")
+    ],
     out: Annotated[Path, typer.Option(help="The same with the ids of people for the -1.")],
     fps: Annotated[float, typer.Option(min=0.1, max=1000, help="Frames a second of the video.")],
     kind: Annotated[str, typer.Option(help="What the detections show: persons or faces.")] = "persons",

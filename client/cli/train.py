@@ -55,47 +55,42 @@ def faces(
     print(f"{out / trainer.CHECKPOINT}: {run.step} steps; fancam export turns it into ONNX")
 
 
-@APP.command(help="Learn which detections belong to a track; minutes on one core, without a network library.")
+@APP.command(help="Learn which detections belong to a track; minutes on one core, without torch.")
 def tracker(
+    data: Annotated[Path, typer.Option(help="Folder with seqinfo.json, SET/det and SET/gt, tables as of MOTChallenge.")],
     out: Annotated[Path, typer.Option(help="File for the weights, .npz.")],
-    data: Annotated[
-        Path | None, typer.Option(help="Folder with seqinfo.json and SET/det, SET/gt (MOT format); none learns from drawn faces.")
-    ] = None,
     name: Annotated[str, typer.Option("--set", help="Which set of the folder.")] = "dancetrack",
     without: Annotated[list[str] | None, typer.Option(help="Leave this sequence out; may be repeated.")] = None,
-    kind: Annotated[str, typer.Option(help="persons or faces; faces where there is no --data.")] = "",
-    scenes: Annotated[int, typer.Option(min=1, help="Drawn scenes of 20 s, where there is no --data.")] = 14,
     seed: Annotated[int, typer.Option(help="Of all that is drawn at random.")] = 0,
 ) -> None:
     import logging
     import os
 
-    # Products this small take ten times as long on two threads as on one; read when numpy is first imported.
+    # Products this small take ten times as long on two threads as on one. Read when numpy is first imported.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     import numpy as np
 
-    from engines.track.kinds import KINDS
+    from engines.track.kinds import PERSONS
     from engines.track.mot import BadTable
     from engines.train.tracker import train
-    from engines.train.tracker_data import drawn_faces, read_set
+    from engines.train.tracker_data import read_set
 
-    kind = kind or ("persons" if data else "faces")
-    if kind not in KINDS:
-        raise typer.BadParameter(f"{kind!r} is not one of {', '.join(KINDS)}", param_hint="--kind")
     if out.suffix != ".npz":
         raise typer.BadParameter(f"{out}: the file must end in .npz", param_hint="--out")
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        every = read_set(data, name) if data else dict(enumerate(drawn_faces(scenes)))
-        unknown = set(without or ()) - set(map(str, every))
+        sequences = read_set(data, name)
+        unknown = set(without or ()) - set(sequences)
         if unknown:
-            raise typer.BadParameter(f"no sequence {', '.join(sorted(unknown))} in {data}", param_hint="--without")
-        weights = train([sequence for key, sequence in every.items() if str(key) not in (without or ())], KINDS[kind], seed)
-        aside = out.with_name(f".{out.stem}.part.npz")
-        np.savez_compressed(aside, **weights)  # type: ignore[arg-type]
-        aside.replace(out)
+            raise Failure(f"no sequence {', '.join(sorted(unknown))} of {name!r} in {data}")
+        kept = [sequence for key, sequence in sequences.items() if key not in (without or ())]
+        weights = train(kept, PERSONS, seed)
     except (BadTable, ValueError) as error:
         raise Failure(str(error)) from None
+    aside = out.with_name(f".{out.stem}.part.npz")
+    try:
+        np.savez_compressed(aside, **weights)  # type: ignore[arg-type]
+        aside.replace(out)
     except OSError as error:
         raise Failure(f"{out} cannot be written: {error.strerror}") from error
-    print(f"{out}: fancam track --weights uses it")
+    print(f"{out}: learnt from {len(kept)} sequences; fancam track --weights uses it")

@@ -9,6 +9,7 @@ from engines.track.kalman import F64
 
 Rows = NDArray[np.intp]
 
+
 def match(fit: F64, tracks: Rows, detections: Rows, accept: float) -> tuple[Rows, Rows]:
     """The one-to-one pairs among `tracks` and `detections` with the largest sum of `fit` over `accept`."""
     if not len(tracks) or not len(detections):

@@ -14,7 +14,13 @@ from engines.track.tracker import Tracker
 
 
 def follow(
-    table: F64, fps: float, kind: Kind, odds: Odds | None = None, *, frames: Collection[int] | None = None, filled: bool = False
+    table: F64,
+    fps: float,
+    kind: Kind,
+    odds: Odds | None = None,
+    *,
+    frames: Collection[int] | None = None,
+    filled: bool = False,
 ) -> F64:
     """The confirmed tracks (n, 7) of a MOT `table` of detections: frame, id, left, top, width, height, score.
 
@@ -35,5 +41,7 @@ def follow(
             boxes = tracks.boxes[lost].astype(np.float64)
             n = len(boxes)
             ids = tracks.ids[lost]
-            rows.append(np.column_stack((np.full(n, frame), ids, boxes[:, :2], boxes[:, 2:] - boxes[:, :2], np.zeros(n))))
+            rows.append(
+                np.column_stack((np.full(n, frame), ids, boxes[:, :2], boxes[:, 2:] - boxes[:, :2], np.zeros(n)))
+            )
     return np.concatenate(rows)

@@ -14,7 +14,8 @@ class Kind:
     """The numbers by which the tracker knows what it follows; scores are the detector's."""
 
     name: str
-    """Also of the file with the weights of its pairs, beside this module."""
+    learnt: bool
+    """Whether pairs are weighed by the network of the file of that name, beside this module, else by likelihood alone."""
     velocity_life_s: Four
     speed_heights_per_s: Four
     noise_heights: Four
@@ -41,6 +42,7 @@ class Kind:
 
 FACES: Final = Kind(
     name="faces",
+    learnt=False,
     velocity_life_s=(0.5, 0.4, 0.3, 0.3),
     speed_heights_per_s=(1.4, 0.8, 0.35, 0.35),
     noise_heights=(0.04, 0.04, 0.06, 0.06),
@@ -50,13 +52,14 @@ FACES: Final = Kind(
     same_overlap=0.3,
     reach_heights=1.0,
     reach_heights_per_s=2.0,
-    accept=-3.0,
-    accept_low=0.0,
+    accept=-1.0,
+    accept_low=4.0,
     low_score_gap_s=0.15,
     low_scores_s=0.5,
 )
 PERSONS: Final = Kind(
     name="persons",
+    learnt=True,
     velocity_life_s=(0.35, 0.35, 0.25, 0.35),
     speed_heights_per_s=(0.5, 0.3, 0.4, 0.25),
     noise_heights=(0.025, 0.025, 0.04, 0.03),

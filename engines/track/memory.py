@@ -53,7 +53,9 @@ class Memory:
     def __init__(self) -> None:
         self.table = np.zeros((ROWS, 0))
 
-    def update(self, rows: NDArray[np.intp], found: Found, which: NDArray[np.intp], sure: NDArray[np.bool_], now: float) -> None:
+    def update(
+        self, rows: NDArray[np.intp], found: Found, which: NDArray[np.intp], sure: NDArray[np.bool_], now: float
+    ) -> None:
         """Take in the detections `which` of these `rows`; `sure` (m,): those with a high score."""
         table, centred, scores = self.table[:, rows], found.centred[:, which], found.scores[which]
         target = np.empty((7, len(rows)))

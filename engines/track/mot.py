@@ -76,5 +76,12 @@ def detections(rows: F64) -> Detections:
     boxes = np.hstack((rows[:, 2:4], rows[:, 2:4] + rows[:, 4:6])).astype(np.float32)
     n = len(rows)
     return Detections(
-        boxes, rows[:, 6].astype(np.float32), np.zeros(n, np.int32), np.full((n, 5, 2), np.nan, np.float32), 0, 0, 0, True
+        boxes,
+        rows[:, 6].astype(np.float32),
+        np.zeros(n, np.int32),
+        np.full((n, 5, 2), np.nan, np.float32),
+        0,
+        0,
+        0,
+        True,
     )

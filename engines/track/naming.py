@@ -76,7 +76,7 @@ class Naming:
         self._now_s = time_s if np.isfinite(time_s) else self._now_s
         self._take_over(tracks)
         if not self._count:
-            return Names(self._said.copy(), ())
+            return Names(np.full(len(tracks), NOBODY, np.int32), ())
         self._fade(tracks, elapsed_s)
         claimed = self._learn(tracks, claims, min(elapsed_s / ALIKE_S, 1.0))
         before = self._said
@@ -110,7 +110,10 @@ class Naming:
         """(tracks,) whom each track is claimed to be in this frame, or NOBODY."""
         claimed = np.full(len(tracks), NOBODY, np.int32)
         seen = np.flatnonzero(tracks.measured & (tracks.detection >= 0) & (tracks.detection < len(claims.members)))
-        members, scores = claims.members[tracks.detection[seen]], claims.scores[tracks.detection[seen]].astype(np.float64)
+        members, scores = (
+            claims.members[tracks.detection[seen]],
+            claims.scores[tracks.detection[seen]].astype(np.float64),
+        )
         real = (members >= 0) & (members < self._count) & (scores > 0) & (scores <= 1)
         rows, members, scores = seen[real], members[real], scores[real]
         right = 1 / self._count + (TRUST - 1 / self._count) * scores if self._count > 1 else np.ones(len(scores))

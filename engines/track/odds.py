@@ -5,8 +5,10 @@ Its weights are learnt by `fancam train tracker`; weights.md says from what.
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +27,15 @@ class Odds:
 
     def __init__(self, weights: Mapping[str, F32]) -> None:
         count = len(weights) // 2
+        if not count or set(weights) != {f"{kind}{k}" for k in range(count) for kind in "wb"}:
+            raise ValueError("not the weights of a tracker")
         self._layers = [
-            (np.ascontiguousarray(weights[f"w{k}"].T, np.float32), weights[f"b{k}"][:, None].astype(np.float32))
+            (np.ascontiguousarray(weights[f"w{k}"].T, np.float32), weights[f"b{k}"].astype(np.float32)[:, None])
             for k in range(count)
         ]
-        if not count or self._layers[0][0].shape[1] != FEATURES or self._layers[-1][0].shape[0] != 1:
+        sizes = [weight.shape for weight, _ in self._layers]
+        fits = [first[0] == second[1] for first, second in pairwise(sizes)]
+        if sizes[0][1] != FEATURES or sizes[-1][0] != 1 or not all(fits):
             raise ValueError(f"not the weights of a network of {FEATURES} features and one output")
 
     def __call__(self, features: F32) -> F32:
@@ -55,5 +61,8 @@ def load(path: Path) -> Odds:
         ValueError: it holds no such weights.
         OSError: it cannot be read.
     """
-    with np.load(path, allow_pickle=False) as arrays:
-        return Odds(dict(arrays))
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return Odds({name: arrays[name] for name in arrays.files})
+    except (AttributeError, IndexError, zipfile.BadZipFile) as error:  # one array; one without dimensions; a broken file
+        raise ValueError(f"not the weights of a tracker: {error}") from error

@@ -63,7 +63,9 @@ def beyond_doubt(iou: F64, able: NDArray[np.bool_]) -> tuple[Rows, Rows]:
     return np.nonzero(alone)
 
 
-def within_reach(kind: Kind, filters: BoxFilters, gap_s: F64, found: Found, rows: Rows, columns: Rows) -> tuple[Rows, Rows]:
+def within_reach(
+    kind: Kind, filters: BoxFilters, gap_s: F64, found: Found, rows: Rows, columns: Rows
+) -> tuple[Rows, Rows]:
     """The pairs among these tracks and detections that are worth weighing."""
     state = filters.state[:, :, rows]
     reach = (kind.reach_heights + kind.reach_heights_per_s * gap_s[rows]) * np.sqrt(state[3, SCALE])
@@ -108,7 +110,12 @@ def features(
     straight = step - lead * old
     out[19], out[20], out[21] = speed, distance, past
     out[22] = np.sqrt((straight * straight).sum(axis=0))
-    out[23] = (step * velocity).sum(axis=0) / np.maximum(speed * distance, 1e-6) * np.minimum(speed, 1) * np.minimum(distance * 10, 1)
+    out[23] = (
+        (step * velocity).sum(axis=0)
+        / np.maximum(speed * distance, 1e-6)
+        * np.minimum(speed, 1)
+        * np.minimum(distance * 10, 1)
+    )
     out[24] = (step * old).sum(axis=0) / np.maximum(distance * past, 1e-4)
     out[25:27] = np.abs(slow)
     out[27], out[28] = gap, np.sqrt(gap)

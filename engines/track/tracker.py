@@ -12,6 +12,7 @@ from engines.track.appearance import SIZE, likeness, remember
 from engines.track.associate import match
 from engines.track.kalman import F64, BoxFilters, centre_form
 from engines.track.kinds import FACES, Kind
+from engines.track.likelihood import likelihood
 from engines.track.memory import HITS, SCORE, SEEN_S, SURE_S, Found, Memory
 from engines.track.odds import Odds, shipped
 from engines.track.pairs import EASY_GAP_S, Rows, beyond_doubt, features, overlap, within_reach
@@ -43,7 +44,7 @@ class Tracker:
 
     def __init__(self, kind: Kind = FACES, odds: Odds | None = None) -> None:
         self.kind = kind
-        self._odds = odds or shipped(kind.name)
+        self._odds = odds or (shipped(kind.name) if kind.learnt else None)
         self._filters, self._memory = BoxFilters(kind), Memory()
         self._ids = np.zeros(0, np.int64)
         self._confirmed = np.zeros(0, np.bool_)
@@ -150,7 +151,7 @@ class Tracker:
         odds = self._weigh(boxes, found, iou, track, detection, now)
         fit = np.full(iou.shape, NEVER)
         fit[track, detection] = odds
-        followed = known | (seen_s >= self._stepped_s)
+        followed = known | ((seen_s >= self._stepped_s) & (self._memory.table[HITS] > 0))
         recent = ~known & (unseen_s <= self.kind.low_score_gap_s)
         for rows, columns, accept in (
             (followed, high, self.kind.accept),
@@ -162,12 +163,14 @@ class Tracker:
             track_of[column] = row
             open_rows[row], open_columns[column] = False, False
 
-    def _weigh(
-        self, boxes: F64, found: Found, iou: F64, track: Rows, detection: Rows, now: float
-    ) -> F64:
+    def _weigh(self, boxes: F64, found: Found, iou: F64, track: Rows, detection: Rows, now: float) -> F64:
         """(n,) log-odds that each pair is one person: by place, and by colours where both are known."""
-        told = features(self._filters, self._memory.table, boxes, found, iou, track, detection, now)
-        odds = self._odds(told).astype(np.float64)
+        filters, memory = self._filters, self._memory.table
+        if self._odds is None:
+            odds = likelihood(filters, memory, found, track, detection, self.kind.high_score, now)
+        else:
+            told = features(filters, memory, boxes, found, iou, track, detection, now)
+            odds = self._odds(told).astype(np.float64)
         if found.looks is None:
             return odds
         return odds + likeness(self._looks[track], found.looks[detection])

@@ -160,7 +160,9 @@ def learn(frames: Several[Example], seed: int = 0) -> Weights:
                 size = np.sqrt(second[name] / (1 - SECOND_MOMENT**step)) + 1e-8
                 weights[name] *= np.float32(1 - rate * DECAY)
                 weights[name] -= (rate / (1 - FIRST_MOMENT**step) * first[name] / size).astype(np.float32)
-        log.info("epoch %d: loss %.4f, %.2f %% of detections to a wrong track", epoch + 1, loss / seen, 100 * wrong / seen)
+        log.info(
+            "epoch %d: loss %.4f, %.2f %% of detections to a wrong track", epoch + 1, loss / seen, 100 * wrong / seen
+        )
     weights["b0"] -= (mean * scale) @ weights["w0"]  # what brings the features to one scale goes into the first layer
     weights["w0"] *= scale[:, None]
     return weights

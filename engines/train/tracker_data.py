@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -22,8 +21,6 @@ from engines.track.pairs import overlap
 NOBODY: Final = -1
 SAME_OVERLAP: Final = 0.5
 """Intersection over union from which a detection shows a person of the truth."""
-FIRST_SCENE: Final = 2_000_000
-"""Scenes drawn for the tracker's training count their seeds from here."""
 SCENE_FPS: Final = 30
 
 
@@ -84,7 +81,11 @@ def read_set(folder: Path, name: str) -> dict[str, Sequence]:
 def sequence_of(table: F64, truth: F64, frames: int, fps: float) -> Sequence:
     people = dict(mot.per_frame(truth, frames))
     return [
-        Look(frame / fps, mot.detections(rows), shown(mot.detections(rows).boxes, mot.detections(people[frame]).boxes, people[frame][:, 1]))
+        Look(
+            frame / fps,
+            mot.detections(rows),
+            shown(mot.detections(rows).boxes, mot.detections(people[frame]).boxes, people[frame][:, 1]),
+        )
         for frame, rows in mot.per_frame(table, frames)
     ]
 
@@ -99,18 +100,6 @@ def shown(boxes: NDArray, truth: NDArray, names: NDArray) -> NDArray[np.intp]:
         good = fit[true, box] > 0
         who[box[good]] = names[true[good]]
     return who
-
-
-def drawn_faces(count: int, seconds: float = 20.0, first_seed: int = FIRST_SCENE) -> Iterator[Sequence]:
-    """Faces of `count` drawn scenes whose people change places, found as by a detector of middling skill."""
-    for seed in range(first_seed, first_seed + count):
-        random = np.random.default_rng(seed)
-        scene = changing_places(random)
-        sequence = []
-        for n in range(round(seconds * SCENE_FPS)):
-            detections, who = noisy(scene.truth(n / SCENE_FPS), random, scene.width, scene.height)
-            sequence.append(Look(n / SCENE_FPS, detections, who))
-        yield sequence
 
 
 def changing_places(random: np.random.Generator) -> Scene:
@@ -130,7 +119,9 @@ def changing_places(random: np.random.Generator) -> Scene:
     return replace(scene, performers=tuple(cast))
 
 
-def noisy(faces: list[Face], random: np.random.Generator, width: int, height: int) -> tuple[Detections, NDArray[np.intp]]:
+def noisy(
+    faces: list[Face], random: np.random.Generator, width: int, height: int
+) -> tuple[Detections, NDArray[np.intp]]:
     """What a detector makes of the truth: 4 % of noise, misses, scores by how much is seen; and whom each shows."""
     seen = [face for face in faces if face.visible > 0.2 and abs(face.yaw_deg) < 90 and random.random() > 0.03]
     boxes = np.array([face.xyxy_px for face in seen], np.float32).reshape(-1, 4)
