@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence as Several
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
@@ -34,6 +34,8 @@ RATE: Final = 4e-3
 DECAY: Final = 1e-4
 FIRST_MOMENT, SECOND_MOMENT = 0.9, 0.999
 OWN_RUNS: Final = 2
+KEPT_SHARES: Final = (0.5, 0.34)
+"""Of the frames, in turn, where they are dropped at random."""
 STRANGER: Final = -2
 """Owner of a track that follows nobody of the truth."""
 
@@ -114,21 +116,13 @@ def examples(sequences: Several[Sequence], kind: Kind, odds: Odds | None, random
     """What a run over all sequences weighs, at their own rate and with frames dropped; led by the truth without `odds`."""
     found: list[Example] = []
     for number, sequence in enumerate(sequences):
-        # Each way through time once at its own rate or with half of the frames, and once with a third, in turn.
-        for backwards in (False, True):
-            for share in (1.0, 0.5) if (number + backwards) % 2 else (1.0, 0.34):
-                pupil = Pupil(kind, odds)
-                for look in turned_back(sequence) if backwards else sequence:
-                    if share == 1 or random.random() < share:
-                        pupil.watch(look)
-                found += pupil.examples
+        for share in (1.0, KEPT_SHARES[number % len(KEPT_SHARES)]):
+            pupil = Pupil(kind, odds)
+            for look in sequence:
+                if share == 1 or random.random() < share:
+                    pupil.watch(look)
+            found += pupil.examples
     return found
-
-
-def turned_back(sequence: Sequence) -> Sequence:
-    """The same from its end to its beginning."""
-    end_s = sequence[-1].time_s
-    return [replace(look, time_s=end_s - look.time_s) for look in reversed(sequence)]
 
 
 def learn(frames: Several[Example], seed: int = 0) -> Weights:
