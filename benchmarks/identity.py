@@ -2,7 +2,7 @@
 
 `fancam bench identity` tracks the sequences of ../shared/data/tracking/dancetrack that have their truth. In each frame each detection of a
 person is claimed to be a member: the right one as often as the recogniser is good, else any other; mistakes last 0.2 s on average, as
-they do where a face is turned away. Names are judged in every frame in which a track shows a person of the truth. The same claims
+they do where a face is turned away; its scores say how good it is. Names are judged in every frame in which a track shows a person of the truth. The same claims
 are given to a rule without memory, each detection named as claimed.
 """
 
@@ -76,7 +76,7 @@ class Recogniser:
 
     def claim(self, who: np.ndarray, step_s: float) -> Claims:
         said = [self._of(int(person), step_s) if person != NOBODY else NOBODY for person in who]
-        return Claims(np.array(said, np.int32), np.ones(len(who), np.float32))
+        return Claims(np.array(said, np.int32), np.full(len(who), self._skill, np.float32))
 
     def _of(self, person: int, step_s: float) -> int:
         if person not in self._says or self._random.random() > np.exp(-step_s / MISTAKE_S):

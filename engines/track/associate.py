@@ -15,7 +15,8 @@ def match(fit: F64, tracks: Rows, detections: Rows, accept: float) -> tuple[Rows
     if not len(tracks) or not len(detections):
         return tracks[:0], detections[:0]
     gain = np.maximum(fit[tracks[:, None], detections] - accept, 0.0)
-    rows, columns = np.flatnonzero(gain.max(axis=1) > 0), np.flatnonzero(gain.max(axis=0) > 0)
+    wanted = gain > 0
+    rows, columns = np.flatnonzero(wanted.any(axis=1)), np.flatnonzero(wanted.any(axis=0))
     gain = gain[rows[:, None], columns]
     row, column = _assign(gain)
     good = gain[row, column] > 0

@@ -25,11 +25,11 @@ LEAK_S: Final = 10.0
 MIX_OVERLAP: Final = 0.2
 MIX_PER_S: Final = 1.0
 """Tracks that overlap (intersection over union) so much may be each other's: they share what is known at this rate."""
-TRUST: Final = 0.8
-"""How often a claim of score 1 is right."""
-ALIKE_S: Final = 0.2
+TRUST: Final = 0.95
+"""A claim is taken to be right as often as its score says, but no more often than this."""
+ALIKE_S: Final = 0.5
 """Looks within this time are about one and the same: each counts for the time since the one before."""
-HYSTERESIS: Final = 1.0
+HYSTERESIS: Final = 0.5
 """Nats by which another assignment must be better than what was said before."""
 SURE: Final = 2.0
 """Nats between a member and the track's next best from which the track is surely theirs."""
@@ -116,8 +116,8 @@ class Naming:
         )
         real = (members >= 0) & (members < self._count) & (scores > 0) & (scores <= 1)
         rows, members, scores = seen[real], members[real], scores[real]
-        right = 1 / self._count + (TRUST - 1 / self._count) * scores if self._count > 1 else np.ones(len(scores))
         if self._count > 1:
+            right = np.clip(scores, 1 / self._count, TRUST)
             self._odds[rows, members] += weight * np.log(right * (self._count - 1) / (1 - right))
         claimed[rows] = members
         return claimed

@@ -104,12 +104,12 @@ def features(
     velocity = state[:2, VELOCITY] * per_px
     old = (known[LAST][:2] - known[OLD]) * per_px
     slow = (centred[:2] - known[SLOW]) * per_px
-    speed, distance, past = (np.sqrt((v * v).sum(axis=0)) for v in (velocity, step, old))
+    speed, distance, past = (np.hypot(*v) for v in (velocity, step, old))
     gap = np.minimum(now - known[SEEN_S], MOST_GAP_S)
     lead = np.minimum(gap / np.maximum(known[SEEN_S] - known[OLD_S], 0.03), 3)
     straight = step - lead * old
     out[19], out[20], out[21] = speed, distance, past
-    out[22] = np.sqrt((straight * straight).sum(axis=0))
+    out[22] = np.hypot(*straight)
     out[23] = (
         (step * velocity).sum(axis=0)
         / np.maximum(speed * distance, 1e-6)
@@ -128,8 +128,9 @@ def features(
     out[38] = out[34] - out[35]
     out[39] = _hidden(boxes, track, now - memory[SEEN_S] < COVERS_FOR_S)
     out[40] = _hidden(found.edges, detection, None)
-    out[41] = (iou > TOUCH).sum(axis=1)[track]
-    out[42] = (iou > TOUCH).sum(axis=0)[detection]
+    touch = iou > TOUCH
+    out[41] = touch.sum(axis=1)[track]
+    out[42] = touch.sum(axis=0)[detection]
     return out
 
 
@@ -146,10 +147,10 @@ def _rivals(fit: F64, track: Rows, detection: Rows) -> tuple[F64, F64]:
 
 def _hidden(boxes: F64, which: Rows, counts: NDArray[np.bool_] | None) -> F64:
     """The largest share of each of the boxes (4, n) at `which` that is hidden by another with a lower lower edge, a nearer one."""
-    rows, back = np.unique(which, return_inverse=True)
-    own = boxes[:, rows]
+    own = boxes[:, which]
     share = shared(own, boxes)
     share *= boxes[3] > own[3, :, None]
     if counts is not None:
         share *= counts
-    return (share.max(axis=1) / areas(own))[back]
+    hidden: F64 = share.max(axis=1) / areas(own)
+    return hidden

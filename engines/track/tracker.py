@@ -159,7 +159,10 @@ class Tracker:
             (~known, high, self.kind.accept),
             (recent, ~high, self.kind.accept_low),
         ):
-            row, column = match(fit, np.flatnonzero(rows & open_rows), np.flatnonzero(columns & open_columns), accept)
+            rows, columns = np.flatnonzero(rows & open_rows), np.flatnonzero(columns & open_columns)
+            if not len(rows) or not len(columns):
+                continue
+            row, column = match(fit, rows, columns, accept)
             track_of[column] = row
             open_rows[row], open_columns[column] = False, False
 
