@@ -1,9 +1,9 @@
 """Do names stay with people? Tracks of dancers, a simulated recogniser, and who is named right how often.
 
-`fancam bench identity` tracks the sequences of ../shared/data/tracking/dancetrack that have their truth. In each frame each detection of a
-person is claimed to be a member: the right one as often as the recogniser is good, else any other; mistakes last 0.2 s on average, as
-they do where a face is turned away; its scores say how good it is. Names are judged in every frame in which a track shows a person of the truth. The same claims
-are given to a rule without memory, each detection named as claimed.
+`fancam bench identity` tracks the sequences of ../shared/data/tracking/dancetrack that have their truth. In each frame each
+detection of a person is claimed to be a member: the right one as often as the recogniser is good, else any other; mistakes last
+0.2 s on average, as they do where a face is turned away; the claims' scores say how good it is. Names are judged in every frame
+in which a track shows a person of the truth. The same claims are given to a rule without memory: named as claimed.
 """
 
 from __future__ import annotations

@@ -45,10 +45,11 @@ def of_set(data: Path, name: str, column: str) -> list[Job]:
     Raises:
         mot.BadTable: a file cannot be read, or there is no such set.
     """
-    return [
-        Job(column, key, info["fps"], tuple(range(1, info["frames"] + 1)), *(mot.read(path) for path in info["paths"]))
-        for key, info in read_info(data, name).items()
-    ]
+    jobs = []
+    for key, info in read_info(data, name).items():
+        table, truth = (mot.read(path) for path in info["paths"])
+        jobs.append(Job(column, key, info["fps"], tuple(range(1, info["frames"] + 1)), table, truth))
+    return jobs
 
 
 def every(jobs: list[Job], step: int, first: int, column: str) -> list[Job]:

@@ -57,7 +57,9 @@ def faces(
 
 @APP.command(help="Learn which detections belong to a track; minutes on one core, without torch.")
 def tracker(
-    data: Annotated[Path, typer.Option(help="Folder with seqinfo.json, SET/det and SET/gt, tables as of MOTChallenge.")],
+    data: Annotated[
+        Path, typer.Option(help="Folder with seqinfo.json, SET/det and SET/gt, tables as of MOTChallenge.")
+    ],
     out: Annotated[Path, typer.Option(help="File for the weights, .npz.")],
     name: Annotated[str, typer.Option("--set", help="Which set of the folder.")] = "dancetrack",
     without: Annotated[list[str] | None, typer.Option(help="Leave this sequence out; may be repeated.")] = None,

@@ -64,5 +64,9 @@ def load(path: Path) -> Odds:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return Odds({name: arrays[name] for name in arrays.files})
-    except (AttributeError, IndexError, zipfile.BadZipFile) as error:  # one array; one without dimensions; a broken file
+    except (
+        AttributeError,
+        IndexError,
+        zipfile.BadZipFile,
+    ) as error:  # one array; one without dimensions; a broken file
         raise ValueError(f"not the weights of a tracker: {error}") from error

@@ -60,7 +60,8 @@ def beyond_doubt(iou: F64, able: NDArray[np.bool_]) -> tuple[Rows, Rows]:
     alone = touch & (iou > EASY_OVERLAP)
     alone &= (touch.sum(axis=1) == 1)[:, None] & able[:, None]
     alone &= touch.sum(axis=0) == 1
-    return np.nonzero(alone)
+    row, column = np.nonzero(alone)
+    return row, column
 
 
 def within_reach(

@@ -153,13 +153,13 @@ class Tracker:
         fit[track, detection] = odds
         followed = known | ((seen_s >= self._stepped_s) & (self._memory.table[HITS] > 0))
         recent = ~known & (unseen_s <= self.kind.low_score_gap_s)
-        for rows, columns, accept in (
+        for tracks, detections, accept in (
             (followed, high, self.kind.accept),
             (sure, ~high, self.kind.accept_low),
             (~known, high, self.kind.accept),
             (recent, ~high, self.kind.accept_low),
         ):
-            rows, columns = np.flatnonzero(rows & open_rows), np.flatnonzero(columns & open_columns)
+            rows, columns = np.flatnonzero(tracks & open_rows), np.flatnonzero(detections & open_columns)
             if not len(rows) or not len(columns):
                 continue
             row, column = match(fit, rows, columns, accept)

@@ -60,7 +60,8 @@ class Pupil(Tracker):
     """
 
     def __init__(self, kind: Kind, odds: Odds | None) -> None:
-        super().__init__(kind, odds or Odds(first_weights(np.random.default_rng(0))))
+        self._weights = odds or Odds(first_weights(np.random.default_rng(0)))
+        super().__init__(kind, self._weights)
         self.examples: list[Example] = []
         self._led = odds is None
         self._owner: dict[int, int] = {}
@@ -100,7 +101,7 @@ class Pupil(Tracker):
         same = (owner == who) & (who != NOBODY)
         dense = (np.unique(numbers, return_inverse=True)[1] for numbers in (track, detection))
         self.examples.append(Example(told.T.copy(), same, *dense))
-        return self._odds(told).astype(np.float64)
+        return self._weights(told).astype(np.float64)
 
 
 def first_weights(random: np.random.Generator) -> Weights:

@@ -24,7 +24,9 @@ def said_by(words: list[str], capsys: pytest.CaptureFixture) -> tuple[int, str, 
 
 def test_one_person_in_thirty_frames(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     out = tmp_path / "tracks.txt"
-    code, said, _ = said_by(["track", "--detections", str(table(tmp_path / "det.txt")), "--out", str(out), "--fps", "30"], capsys)
+    code, said, _ = said_by(
+        ["track", "--detections", str(table(tmp_path / "det.txt")), "--out", str(out), "--fps", "30"], capsys
+    )
     assert code == 0
     assert "1 persons in 30 boxes" in said
     rows = np.loadtxt(out, delimiter=",")
@@ -44,7 +46,12 @@ def test_one_person_in_thirty_frames(tmp_path: Path, capsys: pytest.CaptureFixtu
     ],
 )
 def test_bad_input(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, words: list[str], code: int, part: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+    words: list[str],
+    code: int,
+    part: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     table(tmp_path / "det.txt")

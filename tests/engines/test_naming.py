@@ -98,7 +98,11 @@ def test_what_nobody_confirms_fades() -> None:
 @given(
     st.lists(
         st.tuples(
-            st.lists(st.tuples(st.integers(1, 5), st.integers(-3, 9), st.floats(width=32)), max_size=5, unique_by=lambda t: t[0]),
+            st.lists(
+                st.tuples(st.integers(1, 5), st.integers(-3, 9), st.floats(width=32)),
+                max_size=5,
+                unique_by=lambda t: t[0],
+            ),
             st.sampled_from([0.0, 0.05, 5.0, -1.0, float("nan"), float("inf")]),
         ),
         max_size=12,
