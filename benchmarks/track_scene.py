@@ -21,6 +21,7 @@ from engines.scene.truth import Face
 from engines.track.appearance import describe
 from engines.track.associate import overlaps
 from engines.track.tracker import Tracker
+from engines.train.tracker_data import noisy
 
 Named = tuple[Sequence[int], np.ndarray]
 """Ids and boxes (n, 4) xyxy of one frame."""
@@ -56,25 +57,13 @@ def judged(faces: list[Face], tracks: Tracks) -> tuple[Named, Named]:
     return truth, (tracks.ids[shown].tolist(), tracks.boxes[shown])
 
 
-def noisy_detections(faces: list[Face], rtp_time: int, scene: Scene, random: np.random.Generator) -> Detections:
-    """What a detector of middling skill makes of the truth: 4 % of noise, misses, scores by how much is seen."""
-    seen = [face for face in faces if face.visible > 0.2 and abs(face.yaw_deg) < 90 and random.random() > 0.03]
-    boxes = np.array([face.xyxy_px for face in seen], np.float32).reshape(-1, 4)
-    boxes += (random.normal(0, 0.04, boxes.shape) * (boxes[:, 3:] - boxes[:, 1:2])).astype(np.float32)
-    scores = np.clip([0.35 + 0.55 * face.visible + random.normal(0, 0.1) for face in seen], 0.05, 0.98)
-    return Detections(
-        boxes, scores.astype(np.float32), np.zeros(len(seen), np.int32), np.full((len(seen), 5, 2), np.nan, np.float32),
-        rtp_time, scene.width, scene.height, True,
-    )  # fmt: skip
-
-
 def scene_idf1(fps: int = 30, every: int = 1, seed: int = 0) -> float:
     """IDF1 on the demo scene's one round, from noisy truth; `every` drops frames as an overloaded server does."""
     scene, random, tracker = demo_scene(), np.random.default_rng(seed), Tracker()
     pairs = []
     for n in range(0, round(scene.loop_s * fps), every):
         faces = scene.truth(n / fps)
-        tracks = tracker.step(noisy_detections(faces, n * 90_000 // fps, scene, random), n / fps)
+        tracks = tracker.step(noisy(faces, random, scene.width, scene.height)[0], n / fps)
         pairs.append(judged(faces, tracks))
     return idf1([truth for truth, _ in pairs], [given for _, given in pairs])
 

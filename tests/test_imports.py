@@ -25,7 +25,7 @@ ENGINES_MAY_IMPORT = {
     "report": {"frame", "pipeline", "render", "track"},
     "offline": {"frame", "codecs", "besides", "detect", "track", "render", "pipeline", "policy", "report"},
     "review": {"frame", "codecs", "detect", "track", "render", "pipeline", "report", "offline"},
-    "train": {"frame", "codecs", "runtimes", "models", "detect", "scene"},
+    "train": {"frame", "codecs", "runtimes", "models", "detect", "scene", "track"},
 }
 
 

@@ -48,7 +48,8 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_holds_models_page_and_cards_and_no_results(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    for wanted in ("engines/models/face_nano.onnx", "engines/models/face_nano.md", "client/web/index.html"):
+    models = ("engines/models/face_nano.onnx", "engines/models/face_nano.md")
+    for wanted in (*models, "engines/track/persons.npz", "engines/track/weights.md", "client/web/index.html"):
         assert wanted in names
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/results/"))]
     assert any(name.endswith("licenses/LICENSE") for name in names)

@@ -15,10 +15,11 @@ VERBS: Final[dict[str, str]] = {
     "watch": "Watch a feed from a WHEP address: count it or write it to a file.",
     "process": "Redact a video file and cut its fancams.",
     "detect": "Find faces in pictures, one JSON line a picture.",
+    "track": "Give detections of a video the ids of the people they show, MOT format in and out.",
     "models": "Add networks of your own, pull known ones, and see what there is.",
     "scene": "Write the drawn test scene and its exact ground truth.",
     "doctor": "Say what this machine can do, what is missing and how to mend it.",
-    "train": "Train the face model.",
+    "train": "Train the face model or the tracker.",
     "export": "Turn a trained checkpoint into ONNX.",
     "bench": "Answer one question with a measurement.",
 }

@@ -66,11 +66,12 @@ def describe(frame: Frame, boxes: F32) -> F32:
 
 
 def likeness(known: F32, found: F32) -> F64:
-    """(tracks, detections): log-odds of being the same person, within MOST_AGAINST to MOST_FOR; 0 where nothing is known."""
-    difference = np.abs(known[:, None] - found[None]) * WEIGHT
+    """(n,): log-odds, of each of n pairs of what is known of a track and what is found, that they are the same person, within
+    MOST_AGAINST to MOST_FOR; 0 where nothing is known."""
+    difference = np.abs(known - found) * WEIGHT
     comparable = np.isfinite(difference)
-    parts = comparable.sum(axis=2) / 3
-    mean = np.where(comparable, difference, 0).sum(axis=2) / np.maximum(3 * parts, 1)
+    parts = comparable.sum(axis=1) / 3
+    mean = np.where(comparable, difference, 0).sum(axis=1) / np.maximum(3 * parts, 1)
     odds = np.clip((ALIKE - mean) / PER_NAT, MOST_AGAINST, MOST_FOR)
     return odds * (parts / PARTS)
 

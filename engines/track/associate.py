@@ -1,42 +1,13 @@
-"""Which detection belongs to which track: log-likelihood ratios of all pairs within reach, and the best one-to-one choice."""
+"""Which detection belongs to which track: the best one-to-one choice among pairs that have been weighed."""
 
 from __future__ import annotations
-
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.track.kalman import F64, BoxFilters, measurement_noise
+from engines.track.kalman import F64
 
 Rows = NDArray[np.intp]
-
-REACH_HEIGHTS: Final = 1.0
-REACH_HEIGHTS_PER_S: Final = 2.0
-REACH_MOST_HEIGHTS: Final = 3.0
-TAILS: Final = 10.0
-"""Degrees of freedom of Student's t: people turn and jump more often than a normal distribution allows."""
-
-
-def likelihood(filters: BoxFilters, unseen_s: F64, measured: F64, scores: F64) -> F64:
-    """(tracks, detections): log-likelihood ratio that the detection is the track's next look; -inf out of reach.
-
-    `unseen_s` (tracks,): seconds since the last measurement; `measured` (d, 4): centre x, centre y, width, height in px.
-    """
-    height = filters.height[:, None]
-    reach = np.minimum(REACH_HEIGHTS + REACH_HEIGHTS_PER_S * unseen_s, REACH_MOST_HEIGHTS)[:, None] * height
-    near = np.abs(measured[:, 0] - filters.value[:, 0:1]) < reach
-    near &= np.abs(measured[:, 1] - filters.value[:, 1:2]) < reach
-    near &= np.abs(measured[:, 3] - filters.value[:, 3:4]) < height * (0.5 + 0.5 * np.minimum(unseen_s, 2.0)[:, None])
-    track, detection = np.nonzero(near)
-    fit = np.full(near.shape, -np.inf)
-    scale = filters.height[track, None]
-    offset = (measured[detection] - filters.value[track]) / scale
-    variance = filters.variance[track] / scale**2 + measurement_noise(scores)[detection] ** 2
-    surprise = (offset * offset / variance).sum(axis=1)
-    tails = 0.5 * (TAILS + 4) * np.log1p(surprise / TAILS)
-    fit[track, detection] = -tails - 0.5 * np.log(variance).sum(axis=1)
-    return fit
 
 
 def match(fit: F64, tracks: Rows, detections: Rows, accept: float) -> tuple[Rows, Rows]:
@@ -44,7 +15,8 @@ def match(fit: F64, tracks: Rows, detections: Rows, accept: float) -> tuple[Rows
     if not len(tracks) or not len(detections):
         return tracks[:0], detections[:0]
     gain = np.maximum(fit[tracks[:, None], detections] - accept, 0.0)
-    rows, columns = np.flatnonzero(gain.max(axis=1) > 0), np.flatnonzero(gain.max(axis=0) > 0)
+    wanted = gain > 0
+    rows, columns = np.flatnonzero(wanted.any(axis=1)), np.flatnonzero(wanted.any(axis=0))
     gain = gain[rows[:, None], columns]
     row, column = _assign(gain)
     good = gain[row, column] > 0

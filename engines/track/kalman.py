@@ -8,119 +8,146 @@ All noise is in heights of the box, so one set of numbers serves every picture s
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.track.kinds import FACES, Four, Kind
+
 F64 = NDArray[np.float64]
 
-# For centre x, centre y, width, height of a face.
-VELOCITY_LIFE_S: Final = np.array((0.5, 0.4, 0.3, 0.3))
-SPEED_HEIGHTS_PER_S: Final = np.array((1.4, 0.8, 0.35, 0.35))
-NOISE_HEIGHTS: Final = np.array((0.04, 0.04, 0.06, 0.06))
-NOISE_OF_DOUBT_HEIGHTS: Final = np.array((0.3, 0.3, 0.4, 0.4))
-"""At score 0, falling with the square of what is missing to 1: a face that slips behind somebody is found by what is left
-of it, with a low score, in a box that moves and shrinks as the face does not."""
-
-_FIELDS: Final = ("value", "velocity", "variance", "covariance", "velocity_variance", "height")
+VALUE, VELOCITY, VARIANCE, COVARIANCE, VELOCITY_VARIANCE, SCALE = range(6)
+"""Rows of a dimension's state; the last is the square of the box's height, which the noise grows with."""
+TICK_S: Final = 1e-9
+"""Steps are told apart to this much, so that those of an even frame rate are one step."""
 
 
-def measurement_noise(scores: F64) -> F64:
-    """Standard deviation, in heights, of measurements with these scores (n,): (n, 4)."""
-    return NOISE_HEIGHTS + NOISE_OF_DOUBT_HEIGHTS * (1 - scores[:, None]) ** 2
+@lru_cache(maxsize=256)
+def transition(kind: Kind, ticks: int) -> F64:
+    """(4, 6, 6): what a step of `ticks` does to each dimension's state. Mean and covariance both move linearly."""
+    life, drive = np.array(kind.velocity_life_s), np.array(kind.speed_heights_per_s) ** 2
+    t = ticks * TICK_S / life
+    left, gone = np.exp(-t), -np.expm1(-t)
+    reach = life * gone
+    # 2 t - 3 + 4 a - a² with a = exp(-t) loses all its digits for small t, where it is 2 t³ / 3
+    grown = np.where(t > 1e-3, 2 * t - 3 + 4 * left - left * left, t**3 * (2 / 3 - t / 2))
+    step = np.zeros((4, 6, 6))
+    step[:, VALUE, VALUE] = step[:, VARIANCE, VARIANCE] = step[:, SCALE, SCALE] = 1
+    step[:, VALUE, VELOCITY] = reach
+    step[:, VELOCITY, VELOCITY] = step[:, COVARIANCE, COVARIANCE] = left
+    step[:, VARIANCE, COVARIANCE] = 2 * reach
+    step[:, VARIANCE, VELOCITY_VARIANCE] = reach * reach
+    step[:, VARIANCE, SCALE] = drive * life**2 * grown
+    step[:, COVARIANCE, VELOCITY_VARIANCE] = left * reach
+    step[:, COVARIANCE, SCALE] = drive * life * gone**2
+    step[:, VELOCITY_VARIANCE, VELOCITY_VARIANCE] = left**2
+    step[:, VELOCITY_VARIANCE, SCALE] = drive * gone * (1 + left)
+    return step
 
 
 class BoxFilters:
-    """The filters of n boxes, as arrays with a row per box.
+    """The filters of n boxes: `state` (4, 6, n), for centre x, centre y, width, height the rows named above, in px and px/s.
 
-    `value` and `velocity` (n, 4) are centre x, centre y, width, height in px and px/s; `variance` (of the value),
-    `covariance` (of both) and `velocity_variance` (n, 4); `height` (n,) px is the scale of the noise, that of the last
-    measurement, kept still while predicting.
+    The scale of the noise is the height at the last measurement, kept still while predicting.
     """
 
-    def __init__(self) -> None:
-        for name in _FIELDS:
-            setattr(self, name, np.zeros((0, 4)))
-        self.height: F64 = np.zeros(0)
-
-    value: F64
-    velocity: F64
-    variance: F64
-    covariance: F64
-    velocity_variance: F64
+    def __init__(self, kind: Kind = FACES) -> None:
+        self.kind = kind
+        self.state = np.zeros((4, 6, 0))
+        self._noise, self._doubt = _column(kind.noise_heights), _column(kind.noise_of_doubt_heights)
+        self._drive = _column(kind.speed_heights_per_s) ** 2
 
     def __len__(self) -> int:
-        return len(self.value)
+        return self.state.shape[2]
+
+    @property
+    def value(self) -> F64:
+        """(n, 4), a view; the four below likewise."""
+        return self.state[:, VALUE].T
+
+    @property
+    def velocity(self) -> F64:
+        return self.state[:, VELOCITY].T
+
+    @property
+    def variance(self) -> F64:
+        return self.state[:, VARIANCE].T
+
+    @property
+    def covariance(self) -> F64:
+        return self.state[:, COVARIANCE].T
+
+    @property
+    def velocity_variance(self) -> F64:
+        return self.state[:, VELOCITY_VARIANCE].T
 
     def copy(self) -> BoxFilters:
-        other = BoxFilters()
-        for name in _FIELDS:
-            setattr(other, name, getattr(self, name).copy())
+        other = BoxFilters(self.kind)
+        other.state = self.state.copy()
         return other
+
+    def noise(self, scores: F64) -> F64:
+        """Standard deviation, in heights, of measurements with these scores (n,): (4, n)."""
+        return self._noise + self._doubt * (1 - scores) ** 2
 
     def predict(self, dt_s: float) -> None:
         """Move all boxes on by `dt_s` seconds; nothing happens for zero or less."""
-        if dt_s <= 0 or not len(self):
-            return
-        life = VELOCITY_LIFE_S
-        left = np.exp(-dt_s / life)
-        gone = 1 - left
-        reach = life * gone
-        drive = (SPEED_HEIGHTS_PER_S * self.height[:, None]) ** 2
-        self.value += reach * self.velocity
-        self.velocity *= left
-        self.variance += reach * (2 * self.covariance + reach * self.velocity_variance)
-        # 2 t - 3 + 4 a - a² with a = exp(-t), which loses all its digits for small t, where it is 2 t³ / 3
-        t = dt_s / life
-        grown = np.where(t > 1e-3, 2 * t - 3 + 4 * left - left * left, t**3 * (2 / 3 - t / 2))
-        self.variance += drive * life**2 * grown
-        self.covariance = left * (self.covariance + reach * self.velocity_variance) + drive * life * gone**2
-        self.velocity_variance = left**2 * self.velocity_variance + drive * (1 - left**2)
+        if dt_s > 0 and len(self):
+            self.state = transition(self.kind, max(round(dt_s / TICK_S), 1)) @ self.state
 
-    def update(self, rows: NDArray[np.intp], measured: F64, scores: F64) -> None:
-        """Take in one measurement (centre x, centre y, width, height) for each of `rows`."""
-        noise = (measurement_noise(scores) * np.maximum(measured[:, 3:4], 1.0)) ** 2
-        variance, covariance = self.variance[rows], self.covariance[rows]
-        weight = 1 / (variance + noise)
+    def update(self, rows: NDArray[np.intp], measured: F64, noise: F64) -> None:
+        """Take in one measurement (centre x, centre y, width, height: 4, m) with its `noise` (4, m) for each of `rows`."""
+        state = self.state[:, :, rows]
+        variance, covariance = state[:, VARIANCE], state[:, COVARIANCE]
+        weight = 1 / (variance + (noise * measured[3]) ** 2)
         gain, gain_velocity = variance * weight, covariance * weight
-        missed = measured - self.value[rows]
-        self.value[rows] += gain * missed
-        self.velocity[rows] += gain_velocity * missed
-        self.velocity_variance[rows] -= gain_velocity * covariance
-        self.covariance[rows] = (1 - gain) * covariance
-        self.variance[rows] = (1 - gain) * variance
-        self.height[rows] = np.maximum(self.value[rows, 3], 1.0)
+        missed = measured - state[:, VALUE]
+        state[:, VELOCITY_VARIANCE] -= gain_velocity * covariance
+        state[:, VALUE : VELOCITY + 1] += np.stack((gain, gain_velocity), axis=1) * missed[:, None]
+        state[:, VARIANCE : COVARIANCE + 1] *= (1 - gain)[:, None]
+        state[:, SCALE] = np.maximum(state[3, VALUE], 1.0) ** 2
+        self.state[:, :, rows] = state
 
     def add(self, measured: F64, scores: F64) -> None:
-        """Begin filters at these measurements (n, 4), at rest but with the velocity in doubt."""
-        height = np.maximum(measured[:, 3], 1.0)
-        begun = {
-            "value": measured,
-            "velocity": np.zeros_like(measured),
-            "variance": (measurement_noise(scores) * height[:, None]) ** 2,
-            "covariance": np.zeros_like(measured),
-            "velocity_variance": (SPEED_HEIGHTS_PER_S * height[:, None]) ** 2,
-            "height": height,
-        }
-        for name in _FIELDS:
-            setattr(self, name, np.concatenate((getattr(self, name), begun[name])))
+        """Begin filters at these measurements (4, m), at rest but with the velocity in doubt."""
+        begun = np.zeros((4, 6, measured.shape[1]))
+        begun[:, VALUE] = measured
+        begun[:, SCALE] = np.maximum(measured[3], 1.0) ** 2
+        begun[:, VARIANCE] = self.noise(scores) ** 2 * begun[:, SCALE]
+        begun[:, VELOCITY_VARIANCE] = self._drive * begun[:, SCALE]
+        self.state = np.concatenate((self.state, begun), axis=2)
 
     def keep(self, mask: NDArray[np.bool_]) -> None:
-        """Drop the rows where `mask` (n,) is false."""
-        for name in _FIELDS:
-            setattr(self, name, getattr(self, name)[mask])
+        """Drop the boxes where `mask` (n,) is false."""
+        self.state = self.state[:, :, mask]
+
+    def edges(self) -> F64:
+        """(4, n) left, top, right, bottom px, at least a pixel wide and high."""
+        return edges(self.state[:, VALUE])
 
     def boxes(self) -> F64:
-        """(n, 4) xyxy px, at least a pixel wide and high."""
-        half = np.maximum(self.value[:, 2:], 1.0) / 2
-        return np.concatenate((self.value[:, :2] - half, self.value[:, :2] + half), axis=1)
+        """(n, 4) xyxy px."""
+        return self.edges().T
 
     def spread(self) -> F64:
         """(n,) px: one standard deviation of the centre, in the worse of its two directions."""
-        return np.sqrt(self.variance[:, :2].max(axis=1)) if len(self) else np.zeros(0)
+        return np.sqrt(np.maximum(self.state[0, VARIANCE], self.state[1, VARIANCE]))
+
+
+def edges(centred: F64) -> F64:
+    """(4, n) centre x, centre y, width, height to left, top, right, bottom, at least a pixel wide and high."""
+    half = np.maximum(centred[2:], 1.0)
+    half *= 0.5
+    return np.concatenate((centred[:2] - half, centred[:2] + half))
 
 
 def centre_form(boxes: F64) -> F64:
-    """(n, 4) xyxy to centre x, centre y, width, height."""
-    return np.concatenate(((boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]), axis=1)
+    """(n, 4) xyxy to (4, n) centre x, centre y, width, height."""
+    low, high = boxes[:, :2].T, boxes[:, 2:].T
+    return np.concatenate(((low + high) * 0.5, high - low))
+
+
+def _column(four: Four) -> F64:
+    return np.array(four)[:, None]

@@ -9,32 +9,19 @@ from numpy.typing import NDArray
 
 from engines.frame import F32, Detections, Tracks
 from engines.track.appearance import SIZE, likeness, remember
-from engines.track.associate import likelihood, match, overlaps
+from engines.track.associate import match
 from engines.track.kalman import F64, BoxFilters, centre_form
+from engines.track.kinds import FACES, Kind
+from engines.track.likelihood import likelihood
+from engines.track.memory import HITS, SCORE, SEEN_S, SURE_S, Found, Memory
+from engines.track.odds import Odds, shipped
+from engines.track.pairs import EASY_GAP_S, Rows, beyond_doubt, features, overlap, within_reach
 
 LOWEST_SCORE: Final = 0.1
 """Detections from here on may continue a track."""
-HIGH_SCORE: Final = 0.5
-"""Detections from here on choose their track first, and count towards its confirmation."""
-BIRTH_SCORE: Final = 0.4
-"""Detections from here on may begin a track: below HIGH_SCORE a faint one, for the redactor's sake."""
-SAME_FACE_OVERLAP: Final = 0.3
-"""A detection that overlaps a matched one this much (intersection over union) is the same face once more."""
-EXPECTED: Final = 3.0
-"""Log-odds that a track seen surely just now is seen again, fading within EXPECTED_FADES_S: it keeps a detection from
-being handed to a long lost track that happens to lie near."""
-EXPECTED_FADES_S: Final = 0.2
-ACCEPT: Final = -1.0
-"""Log-likelihood ratio from which a sure detection may belong to a track ..."""
-ACCEPT_LOW: Final = 4.0
-"""... and a doubtful one."""
 CONFIRM_HITS: Final = 3
 CONFIRM_AT_ONCE_S: Final = 0.2
 """At the start of a stream (and after a cut) there is no past to wait for."""
-LOW_SCORE_GAP_S: Final = 0.15
-LOW_SCORES_S: Final = 0.5
-"""Low scores may continue a track that was seen within LOW_SCORE_GAP_S, and with a high score within LOW_SCORES_S: what is
-found where a face was lost is mostly not that face, and would lead its track astray."""
 KEEP_S: Final = 4.0
 KEEP_UNCONFIRMED_S: Final = 1.0
 """Long enough for the redactor, which goes on covering a face that was seen only once."""
@@ -43,27 +30,28 @@ KEEP_FAINT_S: Final = 0.3
 NEW_CLOCK_S: Final = 1.0
 """Time that runs back further than this is a clock begun anew."""
 LARGEST_PX: Final = 1e5
+NEVER: Final = -1e3
+"""Log-odds of pairs that are not weighed."""
 
 
 class Tracker:
-    """The tracks of one stream. Not thread-safe.
+    """The tracks of one stream, of one `kind` of thing; `odds` instead of the shipped weights. Not thread-safe.
 
     A track has a negative id until it is confirmed, so that the ids people see count people and not false alarms.
     Odd input never harms it: boxes that are not finite, empty or absurdly far away are passed over; time that stands
     still or runs backwards counts as no time, and from there the clock goes on.
     """
 
-    def __init__(self) -> None:
-        self._filters = BoxFilters()
+    def __init__(self, kind: Kind = FACES, odds: Odds | None = None) -> None:
+        self.kind = kind
+        self._odds = odds or (shipped(kind.name) if kind.learnt else None)
+        self._filters, self._memory = BoxFilters(kind), Memory()
         self._ids = np.zeros(0, np.int64)
-        self._hits = np.zeros(0, np.int64)
         self._confirmed = np.zeros(0, np.bool_)
-        self._scores = np.zeros(0)
-        self._seen_s = np.zeros(0)
-        self._sure_s = np.zeros(0)
         self._looks = np.zeros((0, SIZE), np.float32)
         self._next_id, self._next_unconfirmed_id = 1, -1
         self._now_s: float | None = None
+        self._stepped_s = 0.0
         self._fresh_until_s = 0.0
 
     def step(self, detections: Detections, time_s: float, *, cut: bool = False, looks: F32 | None = None) -> Tracks:
@@ -72,36 +60,27 @@ class Tracker:
         With `cut`, the picture is another one than before: tracks that nothing in it continues end at once.
         `looks` (n, SIZE): what `appearance.describe` says of each detection, where the picture is at hand.
         """
-        index, boxes, scores = _usable(detections)
-        measured = centre_form(boxes)
-        seen_looks = np.full((len(index), SIZE), np.nan, np.float32) if looks is None else looks[index]
+        found = self._usable(detections, looks)
         now = self._advance(time_s)
-        track_of = self._associate(boxes, measured, scores, seen_looks)
-        found = np.flatnonzero(track_of >= 0)
-        rows = track_of[found]
-        self._filters.update(rows, measured[found], scores[found])
-        self._scores[rows], self._seen_s[rows] = scores[found], now
-        sure = found[scores[found] >= HIGH_SCORE]
-        rows = track_of[sure]
-        self._hits[rows] += 1
-        self._looks[rows] = remember(self._looks[rows], seen_looks[sure], now - self._sure_s[rows])
-        self._sure_s[rows] = now
+        track_of = np.full(len(found), -1, np.intp)
+        if len(self._ids) and len(found):
+            self._associate(found, now, track_of)
+            self._take_in(found, track_of, now)
         if cut:
             self._fresh_until_s = now + CONFIRM_AT_ONCE_S
-        self._confirm(self._hits >= CONFIRM_HITS)
-        born = self._births(boxes, scores, track_of)
-        track_of[born] = len(self._ids) + np.arange(len(born))
-        self._add(measured[born], scores[born], seen_looks[born], now)
+        self._confirm(self._memory.table[HITS] >= CONFIRM_HITS)
+        born = self._births(found, track_of)
+        if len(born):
+            track_of[born] = len(self._ids) + np.arange(len(born))
+            self._add(found, born, now)
         if now <= self._fresh_until_s:
-            self._confirm(self._hits > 0)
+            self._confirm(self._memory.table[HITS] > 0)
         detection = np.full(len(self._ids), -1, np.int32)
         seen = np.flatnonzero(track_of >= 0)
-        detection[track_of[seen]] = index[seen]
-
-        unsure_s = np.where(self._hits > 0, KEEP_UNCONFIRMED_S, KEEP_FAINT_S)
-        limit = 0.0 if cut else np.where(self._confirmed, KEEP_S, unsure_s)
-        live = (detection >= 0) | (now - self._seen_s < limit)
+        detection[track_of[seen]] = found.index[seen]
+        live = self._live(detection >= 0, now, cut)
         self._keep(live)
+        self._stepped_s = now
         return self._tracks(self._filters, detection[live], now)
 
     def predict(self, time_s: float) -> Tracks:
@@ -116,6 +95,25 @@ class Tracker:
         self._keep(np.zeros(len(self._ids), np.bool_))
         self._now_s = None
 
+    def _usable(self, detections: Detections, looks: F32 | None) -> Found:
+        """The detections that a filter can take in."""
+        boxes, scores = detections.boxes.astype(np.float64), detections.scores.astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            good = (np.abs(boxes) < LARGEST_PX).all(axis=1) & (boxes[:, 2:] - boxes[:, :2] >= 1).all(axis=1)
+            good &= (scores >= LOWEST_SCORE) & (scores <= 1.0)
+        index = np.flatnonzero(good)
+        boxes, scores = boxes[index], scores[index]
+        centred = centre_form(boxes)
+        return Found(
+            index.astype(np.int32),
+            centred,
+            np.ascontiguousarray(boxes.T),
+            np.log(centred[2:]),
+            scores,
+            self._filters.noise(scores),
+            None if looks is None else looks[index],
+        )
+
     def _advance(self, time_s: float) -> float:
         if not np.isfinite(time_s):
             time_s = self._now_s or 0.0
@@ -124,52 +122,91 @@ class Tracker:
         if time_s < self._now_s - NEW_CLOCK_S:
             back = self._now_s - time_s
             self._now_s, self._fresh_until_s = time_s, self._fresh_until_s - back
-            self._seen_s -= back
-            self._sure_s -= back
+            self._stepped_s -= back
+            self._memory.set_back(back)
         now = max(time_s, self._now_s)
         self._filters.predict(now - self._now_s)
         self._now_s = now
         return now
 
-    def _associate(self, boxes: F64, measured: F64, scores: F64, looks: F32) -> NDArray[np.intp]:
-        """(detections,) row of each detection's track, or -1: first the sure detections, then the doubtful ones."""
-        track_of = np.full(len(measured), -1, np.intp)
-        if not len(self._ids) or not len(measured):
-            return track_of
-        assert self._now_s is not None
-        unseen_s, unsure_s = self._now_s - self._seen_s, self._now_s - self._sure_s
-        fit = likelihood(self._filters, unseen_s, measured, scores) + likeness(self._looks, looks)
-        expected = fit + EXPECTED * np.exp(-unsure_s / EXPECTED_FADES_S)[:, None]
-        high, known = scores >= HIGH_SCORE, self._confirmed
-        recent = unseen_s <= LOW_SCORE_GAP_S
-        sure = recent & (unsure_s <= LOW_SCORES_S)
-        free = np.ones(len(self._ids), np.bool_)
-        for rows, columns in ((known, high), (known & sure, ~high), (~known, high), (~known & recent, ~high)):
-            open_rows, open_columns = rows & free, columns & (track_of < 0)
-            if not open_rows.any() or not open_columns.any():
+    def _associate(self, found: Found, now: float, track_of: Rows) -> None:
+        """Write the row of each detection's track into `track_of`: first pairs beyond doubt, then the rest by log-odds, the
+        sure detections before the doubtful ones."""
+        seen_s, sure_s = self._memory.table[SEEN_S], self._memory.table[SURE_S]
+        unseen_s, known, high = now - seen_s, self._confirmed, found.scores >= self.kind.high_score
+        sure = known & (unseen_s <= self.kind.low_score_gap_s) & (now - sure_s <= self.kind.low_scores_s)
+        boxes = self._filters.edges()
+        iou = overlap(boxes, found.edges)
+        row, column = beyond_doubt(iou, sure & (unseen_s < EASY_GAP_S))
+        track_of[column] = row
+        open_rows, open_columns = np.ones(len(known), np.bool_), track_of < 0
+        open_rows[row] = False
+        if not open_columns.any() or not open_rows.any():
+            return
+        track, detection = within_reach(
+            self.kind, self._filters, unseen_s, found, np.flatnonzero(open_rows), np.flatnonzero(open_columns)
+        )
+        if not len(track):
+            return
+        odds = self._weigh(boxes, found, iou, track, detection, now)
+        fit = np.full(iou.shape, NEVER)
+        fit[track, detection] = odds
+        followed = known | ((seen_s >= self._stepped_s) & (self._memory.table[HITS] > 0))
+        recent = ~known & (unseen_s <= self.kind.low_score_gap_s)
+        for tracks, detections, accept in (
+            (followed, high, self.kind.accept),
+            (sure, ~high, self.kind.accept_low),
+            (~known, high, self.kind.accept),
+            (recent, ~high, self.kind.accept_low),
+        ):
+            rows, columns = np.flatnonzero(tracks & open_rows), np.flatnonzero(detections & open_columns)
+            if not len(rows) or not len(columns):
                 continue
-            if columns is high:
-                row, column = match(expected, np.flatnonzero(open_rows), np.flatnonzero(open_columns), ACCEPT)
-            else:
-                open_columns &= ~_doubles(boxes, track_of)
-                row, column = match(fit, np.flatnonzero(open_rows), np.flatnonzero(open_columns), ACCEPT_LOW)
+            row, column = match(fit, rows, columns, accept)
             track_of[column] = row
-            free[row] = False
-        return track_of
+            open_rows[row], open_columns[column] = False, False
 
-    def _births(self, boxes: F64, scores: F64, track_of: NDArray[np.intp]) -> NDArray[np.intp]:
-        return np.flatnonzero((track_of < 0) & (scores >= BIRTH_SCORE) & ~_doubles(boxes, track_of))
+    def _weigh(self, boxes: F64, found: Found, iou: F64, track: Rows, detection: Rows, now: float) -> F64:
+        """(n,) log-odds that each pair is one person: by place, and by colours where both are known."""
+        filters, memory = self._filters, self._memory.table
+        if self._odds is None:
+            odds = likelihood(filters, memory, found, track, detection, self.kind.high_score, now)
+        else:
+            told = features(filters, memory, boxes, found, iou, track, detection, now)
+            odds = self._odds(told).astype(np.float64)
+        if found.looks is None:
+            return odds
+        return odds + likeness(self._looks[track], found.looks[detection])
 
-    def _add(self, measured: F64, scores: F64, looks: F32, now: float) -> None:
-        n = len(measured)
-        self._filters.add(measured, scores)
+    def _take_in(self, found: Found, track_of: Rows, now: float) -> None:
+        """The tracks go on with the detections that are theirs."""
+        which = np.flatnonzero(track_of >= 0)
+        if not len(which):
+            return
+        rows, sure = track_of[which], found.scores[which] >= self.kind.high_score
+        if found.looks is not None:
+            since_s = now - self._memory.table[SURE_S, rows[sure]]
+            self._looks[rows[sure]] = remember(self._looks[rows[sure]], found.looks[which[sure]], since_s)
+        self._filters.update(rows, found.centred[:, which], found.noise[:, which])
+        self._memory.update(rows, found, which, sure, now)
+
+    def _births(self, found: Found, track_of: Rows) -> Rows:
+        """Detections that begin a track: without one, and not another's once more."""
+        born = np.flatnonzero((track_of < 0) & (found.scores >= self.kind.birth_score))
+        taken = np.flatnonzero(track_of >= 0)
+        if not len(born) or not len(taken):
+            return born
+        doubled = overlap(found.edges[:, born], found.edges[:, taken]).max(axis=1) >= self.kind.same_overlap
+        return born[~doubled]
+
+    def _add(self, found: Found, born: Rows, now: float) -> None:
+        n, scores = len(born), found.scores[born]
+        self._filters.add(found.centred[:, born], scores)
+        self._memory.add(found, born, scores >= self.kind.high_score, now)
         self._ids = np.concatenate((self._ids, self._next_unconfirmed_id - np.arange(n)))
-        self._hits = np.concatenate((self._hits, (scores >= HIGH_SCORE).astype(np.int64)))
         self._confirmed = np.concatenate((self._confirmed, np.zeros(n, np.bool_)))
-        self._scores = np.concatenate((self._scores, scores))
-        self._seen_s = np.concatenate((self._seen_s, np.full(n, now)))
-        self._sure_s = np.concatenate((self._sure_s, np.full(n, now)))
-        self._looks = np.concatenate((self._looks, looks))
+        unknown = np.full((n, SIZE), np.nan, np.float32)
+        self._looks = np.concatenate((self._looks, unknown if found.looks is None else found.looks[born]))
         self._next_unconfirmed_id -= n
 
     def _confirm(self, worthy: NDArray[np.bool_]) -> None:
@@ -179,40 +216,29 @@ class Tracker:
         self._confirmed[rows] = True
         self._next_id += len(rows)
 
+    def _live(self, measured: NDArray[np.bool_], now: float, cut: bool) -> NDArray[np.bool_]:
+        if cut:
+            return measured
+        unsure_s = np.where(self._memory.table[HITS] > 0, KEEP_UNCONFIRMED_S, KEEP_FAINT_S)
+        limit_s = np.where(self._confirmed, KEEP_S, unsure_s)
+        return measured | (now - self._memory.table[SEEN_S] < limit_s)
+
     def _keep(self, mask: NDArray[np.bool_]) -> None:
         if mask.all():
             return
         self._filters.keep(mask)
-        for name in ("_ids", "_hits", "_confirmed", "_scores", "_seen_s", "_sure_s", "_looks"):
-            setattr(self, name, getattr(self, name)[mask])
+        self._memory.keep(mask)
+        self._ids, self._confirmed, self._looks = self._ids[mask], self._confirmed[mask], self._looks[mask]
 
     def _tracks(self, filters: BoxFilters, detection: NDArray[np.int32], now: float) -> Tracks:
         return Tracks(
             ids=self._ids.copy(),
             boxes=filters.boxes().astype(np.float32),
-            scores=self._scores.astype(np.float32),
+            scores=self._memory.table[SCORE].astype(np.float32),
             measured=detection >= 0,
             detection=detection,
-            unseen_s=(now - self._seen_s).astype(np.float32),
+            unseen_s=(now - self._memory.table[SEEN_S]).astype(np.float32),
             velocity=filters.velocity[:, :2].astype(np.float32),
             spread=filters.spread().astype(np.float32),
             confirmed=self._confirmed.copy(),
         )
-
-
-def _doubles(boxes: F64, track_of: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """(detections,) whether a detection overlaps one that has its track: the same face once more, not another behind it."""
-    taken = boxes[track_of >= 0]
-    if not len(taken):
-        return np.zeros(len(boxes), np.bool_)
-    return overlaps(boxes, taken).max(axis=1) >= SAME_FACE_OVERLAP
-
-
-def _usable(detections: Detections) -> tuple[NDArray[np.int32], F64, F64]:
-    """Index, boxes (n, 4) xyxy and scores of the detections that a filter can take in."""
-    boxes, scores = detections.boxes.astype(np.float64), detections.scores.astype(np.float64)
-    with np.errstate(invalid="ignore"):
-        good = (np.abs(boxes) < LARGEST_PX).all(axis=1) & (boxes[:, 2:] - boxes[:, :2] >= 1).all(axis=1)
-        good &= (scores >= LOWEST_SCORE) & (scores <= 1.0)
-    index = np.flatnonzero(good)
-    return index.astype(np.int32), boxes[index], scores[index]

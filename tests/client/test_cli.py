@@ -26,6 +26,7 @@ def test_the_verbs_are_these() -> None:
             "watch",
             "process",
             "detect",
+            "track",
             "models",
             "scene",
             "doctor",

@@ -64,7 +64,7 @@ def test_the_same_person_anywhere_in_the_picture_looks_the_same() -> None:
     here, there = (describe(stage([(x, RED)]), np.array([at(x)], np.float32)) for x in (40, 200))
     np.testing.assert_allclose(here, there, atol=12)
     other = describe(stage([(40, BLUE)]), np.array([at(40)], np.float32))
-    assert likeness(here, there)[0, 0] > 0 > likeness(here, other)[0, 0]
+    assert likeness(here, there)[0] > 0 > likeness(here, other)[0]
 
 
 @given(arrays(np.float32, (5, 4), elements=st.floats(-1e6, 1e6, width=32) | st.just(np.float32(np.nan))))
@@ -79,8 +79,7 @@ def test_boxes_that_are_nonsense_are_unknown_not_an_error(boxes: np.ndarray) -> 
 
 def test_no_boxes_and_no_tracks_are_no_error() -> None:
     none = describe(noise_frame(), np.zeros((0, 4), np.float32))
-    assert likeness(none, none).shape == (0, 0)
-    assert likeness(none, np.zeros((2, SIZE), np.float32)).shape == (0, 2)
+    assert likeness(none, none).shape == (0,)
 
 
 @pytest.mark.parametrize(("since_s", "expected"), [(0.0, 50), (MEMORY_S, 90 - 40 / math.e), (5.0, 90)])

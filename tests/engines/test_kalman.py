@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engines.track.kalman import SPEED_HEIGHTS_PER_S, BoxFilters
+from engines.track.kalman import BoxFilters
+from engines.track.kinds import FACES
 
 STATE = ("value", "velocity", "variance", "covariance", "velocity_variance")
+SEEN = np.array([[150.0], [200], [50], [60]])
 seconds = st.floats(1e-4, 20.0)
 
 
@@ -17,12 +19,12 @@ def moving(speed: float = 100.0, frames: int = 30, fps: float = 30.0, scale: flo
     """A filter that has followed a box of 50 × 60 px for `frames` at `speed` px/s, all times `scale`."""
     filters, score = BoxFilters(), np.array([1.0])
     for n in range(frames):
-        box = scale * np.array([[100 + speed * n / fps, 200.0, 50.0, 60.0]])
+        box = scale * np.array([[100 + speed * n / fps], [200.0], [50.0], [60.0]])
         if n == 0:
             filters.add(box, score)
         else:
             filters.predict(1 / fps)
-            filters.update(np.array([0]), box, score)
+            filters.update(np.array([0]), box, filters.noise(score))
     return filters
 
 
@@ -42,7 +44,7 @@ def test_doubt_stays_finite_and_positive(steps: list[tuple[float, bool]]) -> Non
     for dt, seen in steps:
         filters.predict(dt)
         if seen:
-            filters.update(np.array([0]), np.array([[150.0, 200, 50, 60]]), np.array([0.5]))
+            filters.update(np.array([0]), SEEN, filters.noise(np.array([0.5])))
         assert all(np.isfinite(getattr(filters, name)).all() for name in STATE)
         assert (filters.variance > 0).all()
         assert (filters.velocity_variance >= 0).all()
@@ -86,6 +88,6 @@ def test_no_time_is_no_step() -> None:
 def test_after_a_long_gap_one_look_tells_nearly_all() -> None:
     filters = moving(speed=0)
     filters.predict(2.0)
-    filters.update(np.array([0]), np.array([[300.0, 200, 50, 60]]), np.array([1.0]))
-    assert filters.value[0, 0] == pytest.approx(300, abs=2)
-    assert filters.velocity_variance[0, 0] < (SPEED_HEIGHTS_PER_S[0] * 60) ** 2
+    filters.update(np.array([0]), SEEN, filters.noise(np.array([1.0])))
+    assert filters.value[0, 0] == pytest.approx(150, abs=2)
+    assert filters.velocity_variance[0, 0] < (FACES.speed_heights_per_s[0] * 60) ** 2

@@ -15,7 +15,8 @@ from benchmarks.track_scene import idf1, scene_idf1
 from engines.frame import Detections, Tracks
 from engines.track.associate import match
 from engines.track.cuts import CutDetector
-from engines.track.tracker import BIRTH_SCORE, Tracker
+from engines.track.kinds import FACES, KINDS, Kind
+from engines.track.tracker import Tracker
 from tests.engines.made import found, noise_frame
 
 FPS = 30
@@ -105,7 +106,7 @@ def test_a_stranger_to_the_stream_is_confirmed_by_the_third_look_and_at_once_at_
 def test_faint_faces_are_followed_but_never_confirmed_and_soon_forgotten() -> None:
     tracker = Tracker()
     for n in range(30):
-        tracks = tracker.step(found([face(100 + n)], BIRTH_SCORE), n / FPS)
+        tracks = tracker.step(found([face(100 + n)], FACES.birth_score), n / FPS)
     assert tracks.measured.tolist() == [True]
     assert tracks.confirmed.tolist() == [False]
     assert len(tracker.step(found([]), 29 / FPS + 0.2)) == 1
@@ -127,7 +128,7 @@ def test_a_lost_person_comes_back_before_a_newcomer_is_believed() -> None:
 def test_low_scores_continue_a_track_but_never_start_one() -> None:
     tracker = Tracker()
     for n in range(10):
-        assert len(tracker.step(found([face(100)], BIRTH_SCORE - 0.1), n / FPS)) == 0
+        assert len(tracker.step(found([face(100)], FACES.birth_score - 0.1), n / FPS)) == 0
     for n in range(10, 13):
         tracker.step(found([face(102)], 0.9), n / FPS)
     for n in range(13, 27):
@@ -216,6 +217,7 @@ anything = st.one_of(
 )  # NaN and infinities included
 
 
+@pytest.mark.parametrize("kind", KINDS.values(), ids=list(KINDS))
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(
@@ -226,8 +228,8 @@ anything = st.one_of(
         max_size=20,
     )
 )
-def test_nonsense_leaves_a_finite_state_and_new_ids(frames: list[tuple[np.ndarray, float]]) -> None:
-    tracker, now = Tracker(), 0.0
+def test_nonsense_leaves_a_finite_state_and_new_ids(kind: Kind, frames: list[tuple[np.ndarray, float]]) -> None:
+    tracker, now = Tracker(kind), 0.0
     alive: set[int] = set()
     used: set[int] = set()
     for n, (rows, step) in enumerate([*frames, (np.array([[10, 10, 50, 60, 0.9]]), 0.1)]):
@@ -244,6 +246,37 @@ def test_nonsense_leaves_a_finite_state_and_new_ids(frames: list[tuple[np.ndarra
         assert not set(ids) & (used - alive)
         used |= set(ids)
         alive = set(ids)
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=list(KINDS))
+@settings(max_examples=15, deadline=None)
+@given(st.floats(0.25, 4), st.floats(-3000, 3000), st.integers(0, 99))
+def test_neither_place_nor_scale_of_the_picture_matters(kind: Kind, scale: float, shift: float, seed: int) -> None:
+    here, there = Tracker(kind), Tracker(kind)
+    random, now = np.random.default_rng(seed), 0.0
+    for n in range(40):
+        now += random.choice((0.0, 1 / 30, 1 / 30, 0.1, 0.4))
+        x = 200 + 60 * np.sin(n / 5 + np.arange(4)) + 30 * np.arange(4)
+        boxes = np.array([face(at, 200, 120) for at in x]) + random.normal(0, 2, (4, 4))
+        seen = random.random(4) > 0.2
+        scores = random.uniform(0.2, 0.95, 4)[seen]
+        a = here.step(found(boxes[seen], scores), now)
+        b = there.step(found(boxes[seen] * scale + shift, scores), now)
+        np.testing.assert_array_equal(a.ids, b.ids)
+        np.testing.assert_array_equal(a.detection, b.detection)
+        np.testing.assert_allclose(a.boxes * scale + shift, b.boxes, atol=0.05 * max(scale, 1))
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=list(KINDS))
+def test_two_predictions_are_one_longer_prediction(kind: Kind) -> None:
+    trackers = [Tracker(kind) for _ in range(2)]
+    for n in range(20):
+        for tracker in trackers:
+            tracker.step(found([face(100 + 3 * n), face(220 - n)]), n / FPS)
+    at_once, in_steps = trackers
+    for dt in (0.1, 0.2, 0.3):
+        last = in_steps.step(found([]), 19 / FPS + dt)
+    np.testing.assert_allclose(at_once.step(found([]), 19 / FPS + 0.3).boxes, last.boxes, rtol=1e-5)
 
 
 def test_a_cut_is_a_new_picture_and_not_motion_or_a_new_light() -> None:

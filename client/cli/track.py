@@ -1,0 +1,41 @@
+"""`fancam track`: detections of a video in, tracks out, both as MOTChallenge writes them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    detections: Annotated[
+        Path, typer.Option(help="frame,-1,left,top,width,height,score, a line each; .txt or .txt.gz.")
+    ],
+    out: Annotated[Path, typer.Option(help="The same with the ids of people for the -1.")],
+    fps: Annotated[float, typer.Option(min=0.1, max=1000, help="Frames a second of the video.")],
+    kind: Annotated[str, typer.Option(help="What the detections show: persons or faces.")] = "persons",
+    weights: Annotated[Path | None, typer.Option(help="What fancam train tracker has learnt.")] = None,
+    filled: Annotated[bool, typer.Option(help="Also where a person is expected while nothing is found.")] = False,
+) -> None:
+    """Frames without a line are frames in which nothing was found. Boxes are the detections' own; with --filled the predicted
+    ones have score 0."""
+    from client.cli.main import Failure
+    from engines.track import mot
+    from engines.track.follow import follow
+    from engines.track.kinds import KINDS
+    from engines.track.odds import load
+
+    if kind not in KINDS:
+        raise typer.BadParameter(f"{kind!r} is not one of {', '.join(KINDS)}", param_hint="--kind")
+    try:
+        odds = load(weights) if weights else None
+    except (OSError, ValueError) as error:
+        raise Failure(f"{weights}: {error}") from None
+    try:
+        rows = follow(mot.read(detections), fps, KINDS[kind], odds, filled=filled)
+        mot.write(out, rows)
+    except mot.BadTable as error:
+        raise Failure(str(error)) from None
+    except OSError as error:
+        raise Failure(f"{out} cannot be written: {error.strerror}") from error
+    people = len(set(rows[:, 1].tolist()))
+    print(f"{out}: {people} {kind} in {len(rows)} boxes")

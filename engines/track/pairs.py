@@ -1,0 +1,157 @@
+"""Pairs of a track and a detection: which are beyond doubt, and what the network of log-odds is told of the others.
+
+All lengths are in heights of the track's box, so neither place nor scale of the picture matters.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.track.kalman import F64, SCALE, VALUE, VARIANCE, VELOCITY, BoxFilters
+from engines.track.kinds import Kind
+from engines.track.memory import HITS, LAST, OLD, OLD_S, SCORE, SEEN_S, SIZE, SLOW, TREND, Found
+
+F32 = NDArray[np.float32]
+Rows = NDArray[np.intp]
+
+EASY_OVERLAP: Final = 0.4
+"""Intersection over union from which two that touch nothing else belong together without weighing it ..."""
+TOUCH: Final = 0.2
+"""... and what counts as touching."""
+EASY_GAP_S: Final = 0.3
+COVERS_FOR_S: Final = 1.0
+"""A track not seen for longer hides nobody."""
+MOST_DEVIATIONS: Final = 8.0
+MOST_GAP_S: Final = 4.0
+FEATURES: Final = 43
+
+
+def shared(a: F64, b: F64) -> F64:
+    """Area (n, m) that each of the boxes a (4, n) has in common with each of b (4, m), edges in px."""
+    width = np.minimum(a[2, :, None], b[2])
+    width -= np.maximum(a[0, :, None], b[0])
+    height = np.minimum(a[3, :, None], b[3])
+    height -= np.maximum(a[1, :, None], b[1])
+    np.maximum(width, 0, out=width)
+    np.maximum(height, 0, out=height)
+    width *= height
+    return width
+
+
+def areas(box: F64) -> F64:
+    return (box[2] - box[0]) * (box[3] - box[1])
+
+
+def overlap(a: F64, b: F64) -> F64:
+    """Intersection over union (n, m) of edges (4, n) with edges (4, m)."""
+    inter = shared(a, b)
+    union = areas(a)[:, None] + areas(b)
+    union -= inter
+    inter /= union
+    return inter
+
+
+def beyond_doubt(iou: F64, able: NDArray[np.bool_]) -> tuple[Rows, Rows]:
+    """Tracks and detections that overlap well and touch nothing else; `able` (tracks,) says which tracks may."""
+    touch = iou > TOUCH
+    alone = touch & (iou > EASY_OVERLAP)
+    alone &= (touch.sum(axis=1) == 1)[:, None] & able[:, None]
+    alone &= touch.sum(axis=0) == 1
+    row, column = np.nonzero(alone)
+    return row, column
+
+
+def within_reach(
+    kind: Kind, filters: BoxFilters, gap_s: F64, found: Found, rows: Rows, columns: Rows
+) -> tuple[Rows, Rows]:
+    """The pairs among these tracks and detections that are worth weighing."""
+    state = filters.state[:, :, rows]
+    reach = (kind.reach_heights + kind.reach_heights_per_s * gap_s[rows]) * np.sqrt(state[3, SCALE])
+    away = np.abs(state[:2, VALUE, :, None] - found.centred[:2, None, columns]).max(axis=0)
+    track, detection = np.nonzero(away < reach[:, None])
+    return rows[track], columns[detection]
+
+
+def features(
+    filters: BoxFilters, memory: F64, boxes: F64, found: Found, iou: F64, track: Rows, detection: Rows, now: float
+) -> F32:
+    """(FEATURES, n) for n pairs; `boxes` (4, tracks): predicted edges; `iou` (tracks, detections)."""
+    out = np.empty((FEATURES, len(track)), np.float32)
+    state, known, box = filters.state[:, :, track], memory[:, track], boxes[:, track]
+    centred, edges, score = found.centred[:, detection], found.edges[:, detection], found.scores[detection]
+    per_px = 1 / np.sqrt(state[3, SCALE])
+
+    fit = iou[track, detection]
+    out[0] = fit
+    common = np.minimum(box[3], edges[3]) - np.maximum(box[1], edges[1])
+    fit = fit * np.maximum(common, 0) / (np.maximum(box[3], edges[3]) - np.minimum(box[1], edges[1]))
+    out[1] = fit
+    out[2], out[3] = _rivals(fit, track, detection)
+
+    offset = (centred - state[:, VALUE]) * per_px
+    size = np.abs(offset)
+    out[4:8] = size
+    out[8:11] = offset[1:]
+    deviation = np.sqrt(state[:, VARIANCE] * (per_px * per_px) + found.noise[:, detection] ** 2)
+    size /= deviation
+    np.minimum(size, MOST_DEVIATIONS, out=out[11:15])
+
+    step = (centred - known[LAST]) * per_px
+    out[15:19] = np.abs(step)
+    step = step[:2]
+    velocity = state[:2, VELOCITY] * per_px
+    old = (known[LAST][:2] - known[OLD]) * per_px
+    slow = (centred[:2] - known[SLOW]) * per_px
+    speed, distance, past = (np.hypot(*v) for v in (velocity, step, old))
+    gap = np.minimum(now - known[SEEN_S], MOST_GAP_S)
+    lead = np.minimum(gap / np.maximum(known[SEEN_S] - known[OLD_S], 0.03), 3)
+    straight = step - lead * old
+    out[19], out[20], out[21] = speed, distance, past
+    out[22] = np.hypot(*straight)
+    out[23] = (
+        (step * velocity).sum(axis=0)
+        / np.maximum(speed * distance, 1e-6)
+        * np.minimum(speed, 1)
+        * np.minimum(distance * 10, 1)
+    )
+    out[24] = (step * old).sum(axis=0) / np.maximum(distance * past, 1e-4)
+    out[25:27] = np.abs(slow)
+    out[27], out[28] = gap, np.sqrt(gap)
+
+    out[29], out[30], out[31] = score, known[SCORE], known[TREND]
+    out[32] = np.abs(known[SCORE] + known[TREND] - score)
+    out[33] = np.minimum(known[HITS], 20) * 0.05
+    out[34:36] = found.size[:, detection] - known[SIZE]
+    np.abs(out[34:36], out=out[36:38])
+    out[38] = out[34] - out[35]
+    out[39] = _hidden(boxes, track, now - memory[SEEN_S] < COVERS_FOR_S)
+    out[40] = _hidden(found.edges, detection, None)
+    touch = iou > TOUCH
+    out[41] = touch.sum(axis=1)[track]
+    out[42] = touch.sum(axis=0)[detection]
+    return out
+
+
+def _rivals(fit: F64, track: Rows, detection: Rows) -> tuple[F64, F64]:
+    """Of each pair: how well the detection's best other track fits it, and the track's best other detection."""
+    dense = np.zeros((track.max() + 2, detection.max() + 2))  # one more of each, so that there are two
+    dense[track, detection] = fit
+    by_detection, by_track = np.partition(dense, -2, axis=0)[-2:], np.partition(dense, -2, axis=1)[:, -2:]
+    second, best = by_detection[:, detection]
+    other_track = np.where(fit == best, second, best)
+    second, best = by_track[track].T
+    return other_track, np.where(fit == best, second, best)
+
+
+def _hidden(boxes: F64, which: Rows, counts: NDArray[np.bool_] | None) -> F64:
+    """The largest share of each of the boxes (4, n) at `which` that is hidden by another with a lower lower edge, a nearer one."""
+    own = boxes[:, which]
+    share = shared(own, boxes)
+    share *= boxes[3] > own[3, :, None]
+    if counts is not None:
+        share *= counts
+    hidden: F64 = share.max(axis=1) / areas(own)
+    return hidden
