@@ -43,7 +43,7 @@ class Target:
 @dataclass(frozen=True, slots=True)
 class Key:
     """`onnx`: sha256 of the file. `precision`: what that file holds. `size`: height and width of the pictures. `buckets`: one
-    profile each. `flags` by name: their numbers differ between versions."""
+    profile each. The builder's flags are always the same (`build.py`), and are part of `Target.builder`."""
 
     onnx: str
     precision: PlanPrecision
@@ -51,7 +51,6 @@ class Key:
     buckets: tuple[Bucket, ...]
     level: int
     workspace_mib: int
-    flags: tuple[str, ...]
     target: Target
 
     def digest(self) -> str:
@@ -70,8 +69,8 @@ def key_of(fields: dict[str, Any]) -> Key:
     """
     height, width = fields["size"]
     buckets = tuple((int(least), int(usual), int(most)) for least, usual, most in fields["buckets"])
-    parts = {"size": (height, width), "buckets": buckets, "flags": tuple(fields["flags"])}
-    return Key(**{**fields, **parts, "target": Target(**fields["target"])})
+    parts = {"size": (height, width), "buckets": buckets, "target": Target(**fields["target"])}
+    return Key(**{**fields, **parts})
 
 
 def buckets_of(batches: Sequence[int]) -> tuple[Bucket, ...]:

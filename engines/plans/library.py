@@ -15,20 +15,20 @@ LEAST, BELOW = (10, 13), (12,)
 EXTRA: Final = "pip install 'fancam[gpu]' --extra-index-url https://pypi.nvidia.com"
 
 
-def load_tensorrt() -> ModuleType:
-    """NVIDIA's `tensorrt`, of a version that this code is held to.
+def load_library(name: str = "tensorrt") -> ModuleType:
+    """NVIDIA's `tensorrt`, of a version that this code is held to; or, by its name, TensorRT for RTX.
 
     Raises:
         PlanError: it is not installed, lacks its libraries, or is of another version.
     """
     try:
-        module = importlib.import_module("tensorrt")
+        module = importlib.import_module(name)
     except ModuleNotFoundError:
-        raise PlanError(f"TensorRT is not installed: {EXTRA}") from None
+        raise PlanError(f"{name} is not installed: {EXTRA}") from None
     except (ImportError, OSError) as error:  # the bindings are there, the libraries are not
-        raise PlanError(f"TensorRT does not load: {str(error).splitlines()[0]}") from error
+        raise PlanError(f"{name} does not load: {str(error).splitlines()[0]}") from error
     version = tuple(int(part) for part in module.__version__.split(".")[:2])
-    if not LEAST <= version < BELOW:
+    if name == "tensorrt" and not LEAST <= version < BELOW:
         raise PlanError(f"TensorRT {module.__version__} is here; Fancam takes 10.13 and later, below 12: {EXTRA}")
     return module
 

@@ -101,6 +101,19 @@ class Store:
         """Where the plan of exactly this key lies, if it does."""
         return self._path(key) if self._path(key).is_file() else None
 
+    def timing(self, target: Target) -> bytes:
+        """The timing cache of this library on such GPUs; empty where there is none or it is not to be trusted."""
+        try:
+            whole = self._timing(target).read_bytes()
+        except FileNotFoundError:
+            return b""
+        signature, cache = whole[:64], whole[64:]
+        return cache if hmac.compare_digest(signature, self._sign(cache).encode()) else b""
+
+    def put_timing(self, target: Target, cache: bytes) -> None:
+        with locked(self.folder):
+            write_private(self._timing(target), self._sign(cache).encode(), cache)
+
     def keys(self) -> list[Key]:
         """Of all readable plans here, as their manifests say; a manifest alone is not trusted with more than words."""
         found = []
@@ -112,6 +125,10 @@ class Store:
             except (OSError, ValueError, KeyError, TypeError):
                 continue  # a foreign file, which `find` would refuse
         return found
+
+    def _timing(self, target: Target) -> Path:
+        named = sha256(json.dumps([target.library, target.device, target.capability]).encode()).hexdigest()
+        return self.folder / f"{named[:32]}.timing"
 
     def _path(self, key: Key) -> Path:
         return self.folder / f"{key.digest()[:32]}{SUFFIX}"
