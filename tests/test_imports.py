@@ -15,6 +15,7 @@ ENGINES_MAY_IMPORT = {
     "codecs": {"frame", "bitstream"},
     "runtimes": {"frame"},
     "models": set(),
+    "plans": set(),
     "policy": set(),
     "scene": {"frame", "codecs"},
     "detect": {"frame", "codecs", "runtimes", "models"},

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from engines.plans.build import Settings, build_plan
-from engines.plans.key import Key, Target
+from engines.plans.key import Key, PlanPrecision, Target
 from engines.plans.library import load_library
 from engines.plans.load import onnx_sha256
 from engines.plans.store import PlanError, Store
@@ -24,13 +24,14 @@ SAY_EVERY_S: Final = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to build, for where, into which folder; `library` is the module's name."""
+    """What to build, for where, into which folder; `library` is the module's name; another `precision` than this is refused."""
 
     model: Path
     target: Target
     settings: Settings
     folder: Path
     library: str = "tensorrt"
+    precision: PlanPrecision | None = None
 
 
 class Building:
@@ -57,9 +58,10 @@ class Building:
 
     def _read(self) -> None:
         assert self._child.stdout is not None
-        for line in self._child.stdout:
-            with contextlib.suppress(ValueError):  # a library may write there too
-                self._take(json.loads(line))
+        with self._child.stdout as lines:
+            for line in lines:
+                with contextlib.suppress(ValueError):  # a library may write there too
+                    self._take(json.loads(line))
         code = self._child.wait()
         if self.plan is None and not self.error:
             how = f"signal {-code} (9: out of memory, or cancelled)" if code < 0 else f"code {code}"
@@ -97,13 +99,28 @@ def build(order: Order) -> tuple[Path, float]:
 
     built = build_plan(trt, order.model, order.settings, timing=store.timing(order.target), report=report)
     seconds = time.monotonic() - started
+    if order.precision not in (None, built.precision):
+        raise PlanError(f"{order.model} computes in {built.precision}: fancam export makes {order.precision} of it")
     store.put_timing(order.target, built.timing)
-    return store.put(key_for(order, onnx, built.precision, built.size), built.ports, built.data), seconds
-
-
-def key_for(order: Order, onnx: str, precision: Any, size: tuple[int, int]) -> Key:
     settings = order.settings
-    return Key(onnx, precision, size, settings.buckets, settings.level, settings.workspace_mib, order.target)
+    key = Key(onnx, built.precision, built.size, settings.buckets, settings.level, settings.workspace_mib, order.target)
+    return store.put(key, built.ports, built.data), seconds
+
+
+def built_already(order: Order) -> bool:
+    """Whether a plan lies there that this order would make again.
+
+    Raises:
+        PlanError: the file cannot be read.
+    """
+    settings, onnx = order.settings, onnx_sha256(order.model)
+    wanted = (onnx, settings.buckets, settings.level, settings.workspace_mib, order.target)
+    return any(
+        (key.onnx, key.buckets, key.level, key.workspace_mib, key.target) == wanted
+        and settings.size in (None, key.size)
+        and order.precision in (None, key.precision)
+        for key in Store(order.folder).built()
+    )
 
 
 def _say(what: dict[str, Any]) -> None:
@@ -123,7 +140,7 @@ def main() -> None:
     size = tuple(settings["size"]) if settings["size"] else None
     order = Order(
         Path(asked["model"]), Target(**asked["target"]), Settings(**{**settings, "buckets": buckets, "size": size}),
-        Path(asked["folder"]), asked["library"],
+        Path(asked["folder"]), asked["library"], asked["precision"],
     )  # fmt: skip
     try:
         plan, seconds = build(order)

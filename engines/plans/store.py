@@ -77,13 +77,13 @@ class Store:
             NoPlan: there is none; where there is one for elsewhere, how that differs.
             PlanError: its file is damaged, or was not written here.
         """
-        built = [key for key in self.keys() if key.onnx == onnx and size in (None, key.size)]
-        if not built:
+        found = [key for key in self.built() if key.onnx == onnx and size in (None, key.size)]
+        if not found:
             raise NoPlan("there is no plan of this network here: fancam engines build makes one")
-        for key in built:
+        for key in found:
             if key.target == target:
                 return self._read(self._path(key), key)
-        nearest = min((target.differences(key.target) for key in built), key=len)
+        nearest = min((target.differences(key.target) for key in found), key=len)
         raise NoPlan(f"the plan is for elsewhere: {'; '.join(nearest)}: fancam engines build makes a new one")
 
     def put(self, key: Key, ports: dict[str, dict[str, Any]], data: memoryview | bytes) -> Path:
@@ -92,14 +92,10 @@ class Store:
         path = self._path(key)
         with locked(self.folder):
             write_private(path, FORMAT, self._sign(manifest, data).encode() + b"\n", manifest, data)
-            for built in self.keys():
+            for built in self.built():
                 if built != key and key.replaces(built):
                     self._path(built).unlink(missing_ok=True)
         return path
-
-    def path(self, key: Key) -> Path | None:
-        """Where the plan of exactly this key lies, if it does."""
-        return self._path(key) if self._path(key).is_file() else None
 
     def timing(self, target: Target) -> bytes:
         """The timing cache of this library on such GPUs; empty where there is none or it is not to be trusted."""
@@ -114,7 +110,7 @@ class Store:
         with locked(self.folder):
             write_private(self._timing(target), self._sign(cache).encode(), cache)
 
-    def keys(self) -> list[Key]:
+    def built(self) -> list[Key]:
         """Of all readable plans here, as their manifests say; a manifest alone is not trusted with more than words."""
         found = []
         for path in sorted(self.folder.glob(f"*{SUFFIX}")):

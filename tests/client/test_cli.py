@@ -27,6 +27,7 @@ def test_the_verbs_are_these() -> None:
             "process",
             "detect",
             "models",
+            "engines",
             "scene",
             "doctor",
             "train",
