@@ -28,7 +28,7 @@ from engines.train.networks.graph import OPSET
 
 HALF_TOLERANCE: Final = 0.02
 """Of an output's deviation, root mean square."""
-CALIBRATION_PICTURES, DRAWN_PICTURES, CHECK_PICTURES = 64, 6, 2
+CALIBRATION_PICTURES, DRAWN_PICTURES, CHECK_PICTURES = 32, 4, 2
 CALIBRATION_SIDE_PX, SCENE_PX = 640, (640, 480)
 Feed = Mapping[str, np.ndarray]
 
@@ -168,6 +168,7 @@ def _settle(
 def _difference(source: Path, made: Path, pictures: list[dict[str, Any]]) -> float:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    options.intra_op_num_threads = 1
     exact, other = (onnxruntime.InferenceSession(str(path), options) for path in (source, made))
     halves = {port.name for port in other.get_inputs() if port.type == "tensor(float16)"}
     worst = 0.0

@@ -132,6 +132,8 @@ def random_network(net: str, classes: int = CLASSES, seed: int = 0) -> Yolov5:
         if isinstance(module, nn.Conv2d):
             fan_in = module.weight[0].numel()
             module.weight.data.normal_(0, (2 / fan_in) ** 0.5, generator=draw)
+            if module.bias is not None:
+                module.bias.data.zero_()
     _settle(network, draw)
     return network
 
@@ -148,7 +150,6 @@ def _settle(network: Yolov5, draw: torch.Generator) -> None:
     for head, output in zip(network.heads, outputs, strict=True):
         assert isinstance(head, nn.Conv2d)
         assert head.bias is not None
-        head.bias.zero_()
         raw = output - output.mean((0, 2, 3), keepdim=True)
         scale = OUTPUT_DEVIATION / raw.std()
         head.weight *= scale
