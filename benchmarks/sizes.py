@@ -16,7 +16,7 @@ import typer
 
 from benchmarks.report import ROOT, write_result
 from benchmarks.speed.ceilings import Peer, ask_torch, cpu_ceiling
-from benchmarks.speed.measure import Measured, measure
+from benchmarks.speed.measure import CPU_KINDS, Measured, measure
 from benchmarks.speed.table import compared, markdown, save_plot
 from engines.plans.gpu import read_gpu, read_state
 from engines.plans.store import PlanError
@@ -26,7 +26,6 @@ from engines.train.networks.layout import NETS, layout
 
 SEEDS_V100_MS: Final = {"s6": 4.3, "m6": 8.4, "l6": 12.3, "x6": 22.4}
 """At batch 32, 1280 px, on a V100, pre-processing and suppression included: the seeds' own table."""
-CPU_KINDS: Final = ("openvino", "onnxruntime")
 PACKAGES: Final = ("openvino", "onnxruntime", "numpy", "opencv-python-headless", "torch", "tensorrt")
 
 

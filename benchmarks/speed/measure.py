@@ -9,17 +9,23 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from engines.detect.detector import LEAST_SCORE, settled
+from engines.detect.detector import settled
 from engines.detect.families import family_of
 from engines.detect.letterbox import Letterbox
 from engines.detect.picture import PictureInput
 from engines.frame import Frame
+from engines.plans.gpu import read_state
 from engines.runtimes import RuntimeKind, open_runtime, read_signature
 from engines.scene.scene import random_scene
 
 SCENE_PX: Final = {640: (640, 480), 1280: (1280, 720)}
 FRAMES: Final = 4
+CONF: Final = 0.25
+"""What YOLOv5's own program keeps scores from."""
 WARM_ROUNDS: Final = 2
+
+
+CPU_KINDS: Final = ("openvino", "onnxruntime")
 
 
 class Stages(NamedTuple):
@@ -33,7 +39,8 @@ class Stages(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """`rounds` (n, 3): ms a picture of pre, infer and nms, a row for each batch that ran."""
+    """`rounds` (n, 3): ms a picture of pre, infer and nms, a row for each batch that ran. `memory_mib`: on a CPU the most that the
+    process had so far, on a GPU what is in use there."""
 
     stages: Stages
     rounds: np.ndarray
@@ -46,7 +53,7 @@ class Measured(NamedTuple):
 
 
 def measure(model: Path, side: int, kind: RuntimeKind, batch: int, threads: int, seconds: float) -> Measured:
-    """Run batches for so long, at least five; scores as low as the detector keeps them.
+    """Run batches for so long, at least five.
 
     Raises:
         RuntimeFailure: the runtime is not there or cannot load the network.
@@ -74,19 +81,22 @@ def measure(model: Path, side: int, kind: RuntimeKind, batch: int, threads: int,
         ran = time.perf_counter()
         boxes = 0
         for number in range(batch):
-            found = family.decode([output[number : number + 1] for output in outputs], LEAST_SCORE, (side, side))
+            found = family.decode([output[number : number + 1] for output in outputs], CONF, (side, side))
             boxes += len(settled(found, family.iou, 80).scores)
         return filled - began, ran - filled, time.perf_counter() - ran, boxes
 
     for _ in range(WARM_ROUNDS):
         once()
     rounds: list[list[float]] = []
-    boxes, until = 0, time.perf_counter() + seconds
+    boxes = 0
+    until = time.perf_counter() + seconds
     while len(rounds) < 5 or time.perf_counter() < until:
         *times, found = once()
         rounds.append([1e3 * spent / batch for spent in times])
         boxes += found
     pre, infer, nms = (float(part) for part in np.median(rounds, axis=0))
-    copy = 0.0 if kind in ("openvino", "onnxruntime") else None
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+    if kind in CPU_KINDS:
+        copy, memory = 0.0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+    else:
+        copy, memory = None, read_state().used_mib
     return Measured(Stages(pre, infer, nms, copy), np.array(rounds), boxes / len(rounds) / batch, memory)

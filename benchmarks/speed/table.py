@@ -37,7 +37,7 @@ def compared(before: Sequence[Row], after: Sequence[Row]) -> str:
     lines = ["| net | batch | before, ms | after, ms | times as fast |", "| --- | --- | --- | --- | --- |"]
     for row in after:
         if (was := old.get(_place(row))) is not None:
-            pair = f"{was['total_ms']:.3g} | {row['total_ms']:.3g} | {was['total_ms'] / row['total_ms']:.2f}"
+            pair = f"{was['total_ms']:.4g} | {row['total_ms']:.4g} | {was['total_ms'] / row['total_ms']:.2f}"
             lines.append(f"| {row['net']} | {row['batch']} | {pair} |")
     return "\n".join(lines) + "\n"
 
@@ -51,7 +51,9 @@ def _cell(key: str, value: Any) -> str:
         return ""
     if key == "share_of_floor":
         return f"{value:.0%}"
-    return f"{value:.3g}" if key.endswith("_ms") else f"{value:.0f}" if isinstance(value, float) else str(value)
+    if key.endswith("_ms") and value < 100:
+        return f"{value:.3g}"
+    return f"{value:.0f}" if isinstance(value, float) else str(value)
 
 
 def save_plot(path: Path, rows: Sequence[Row], title: str) -> None:

@@ -15,7 +15,8 @@ NORM_EPS, NORM_MOMENTUM = 1e-3, 0.03
 POOL: Final = 5
 OUTPUT_DEVIATION: Final = 2.0
 """Of a head's logits on noise, in a network with random weights: scores on both sides of every threshold."""
-SCORE_SHIFT: Final = -6.0
+OBJECTNESS_SHARE, OBJECTNESS_SHIFT = 0.5, -4.5
+"""Objectness varies half as much and is low: about as many boxes exceed a threshold as in photographs."""
 CONTRAST, NORM_SHIFT = 2.0, 2.0
 
 
@@ -154,7 +155,9 @@ def _settle(network: Yolov5, draw: torch.Generator) -> None:
         scale = OUTPUT_DEVIATION / raw.std()
         head.weight *= scale
         head.bias.copy_(-scale * output.mean((0, 2, 3)).flatten())
-        head.bias.view(ANCHORS, network.values)[:, 4] += SCORE_SHIFT
+        head.weight.view(ANCHORS, network.values, -1)[:, 4] *= OBJECTNESS_SHARE
+        objectness = head.bias.view(ANCHORS, network.values)[:, 4]
+        objectness.mul_(OBJECTNESS_SHARE).add_(OBJECTNESS_SHIFT)
 
 
 def _take_statistics(norm: nn.BatchNorm2d, given: tuple[Tensor]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,7 @@ def test_bad_input(words: list[str], code: int, says: str, tmp_path: Path, capsy
 
 
 def test_without_tensorrt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "tensorrt", None)
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
     assert run("engines", "build", default_face_model(), "--folder", tmp_path) == 1
     said = capsys.readouterr().err
     assert "tensorrt is not installed: pip install 'fancam[gpu]'" in said

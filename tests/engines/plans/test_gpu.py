@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -77,7 +78,7 @@ def test_a_library_that_cannot_be_used(
 ) -> None:
     (tmp_path / "tensorrt.py").write_text(content)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(__import__("sys").modules, "tensorrt", raising=False)
+    monkeypatch.delitem(sys.modules, "tensorrt", raising=False)
     with pytest.raises(PlanError, match=says):
         load_library()
-    monkeypatch.delitem(__import__("sys").modules, "tensorrt", raising=False)
+    monkeypatch.delitem(sys.modules, "tensorrt", raising=False)
