@@ -57,4 +57,4 @@ TORCH ?= torch
 $(VENV)-train/installed: pyproject.toml | python
 	@test -x $(VENV)-train/bin/python || "$(PYTHON)" -m venv $(VENV)-train
 	@$(VENV)-train/bin/python -m pip install --quiet --disable-pip-version-check "$(TORCH)"
-	@$(VENV)-train/bin/python -m pip install --quiet --disable-pip-version-check -e ".[train,dev]" && touch $@
+	@$(VENV)-train/bin/python -m pip install --quiet --disable-pip-version-check -e ".[train,dev,rtx]" && touch $@
