@@ -66,5 +66,5 @@ def test_without_tensorrt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     monkeypatch.setitem(sys.modules, "tensorrt", None)
     assert run("engines", "build", default_face_model(), "--folder", tmp_path) == 1
     said = capsys.readouterr().err
-    assert "tensorrt is not installed: pip install 'fancam[gpu]'" in said
+    assert "tensorrt is not installed: pip install 'fancam[tensorrt]'" in said
     assert said.count("\n") == 1
