@@ -109,7 +109,7 @@ def command(
     seconds: Annotated[float, typer.Option(min=0.1, help="For each net and batch.")] = 5.0,
     onnx: Annotated[Path, typer.Option(help="Folder with the networks.")] = Path(".cache/nets"),
     out: Annotated[
-        Path | None, typer.Option(help="Folder for JSON, Markdown and plot; else benchmarks/results.")
+        Path | None, typer.Option(help="Folder for JSON, Markdown and plot; else benchmarks/results, or here.")
     ] = None,
     compare_files: Annotated[
         tuple[Path, Path] | None, typer.Option("--compare", metavar="A.json B.json", help="Only compare two results.")
@@ -150,7 +150,8 @@ def command(
 
 
 def _write(name: str, told: dict[str, Any], out: Path | None) -> None:
-    folder = out or ROOT / "benchmarks" / "results"
+    checkout = (ROOT / "pyproject.toml").is_file()
+    folder = out or (ROOT / "benchmarks" / "results" if checkout else Path.cwd())
     folder.mkdir(parents=True, exist_ok=True)
     write_result(name, told, folder)
     (folder / f"{name}.md").write_text(markdown(told["rows"]))
