@@ -51,7 +51,7 @@ def test_onnx_computes_what_torch_does_for_any_batch(net: str, tmp_path: Path) -
 
 def test_fancam_finds_boxes_with_it(small: Path) -> None:
     """The random weights give scores on both sides of the threshold, in a form that the families read."""
-    detector = open_detector(small, "onnxruntime", conf=0.25)
+    detector = open_detector(small, "onnxruntime", conf=0.02)
     frame = Frame(*random_scene(3, 320, 240, performers=2, face_px=(20, 60)).planes(1.0), 0, 0)
     (detections,) = detector.detect([frame])
     assert detector.family.name == "yolov5"
