@@ -22,6 +22,9 @@ __device__ bool inside(float x0, float y0, float x1, float y1, float x, float y,
 
 __device__ int cell(int low, int high, int at, int cells) { return min(max((at - low) * cells / (high - low), 0), cells - 1); }
 
+// The ellipses reach a little further than those that OpenCV draws, whose outline is rounded to whole pixels: by nearly two pixels,
+// and more in chroma, so that no colour stays at the rim.
+//
 // Grid: any x, a row a frame. A thread paints four pixels of luma and their chroma; of covers that overlap the last one is seen.
 KERNEL(redact)(const Redacted* __restrict__ frames, const Cover* __restrict__ covers) {
     const Redacted& job = frames[blockIdx.y];
@@ -36,13 +39,12 @@ KERNEL(redact)(const Redacted* __restrict__ frames, const Cover* __restrict__ co
             for (int corner = 0; corner < 4; corner++) {
                 const int x = 2 * column + corner % 2, y = 2 * row + corner / 2;
                 if (!(left >> corner & 1) || x >= frame.width || y >= frame.height) continue;
-                if (!inside(cover.x0, cover.y0, cover.x1, cover.y1, x, y, .5f)) continue;
+                if (!inside(cover.x0, cover.y0, cover.x1, cover.y1, x, y, 1.75f)) continue;
                 frame.y[(long long)y * frame.pitch + x] =
                     cover.y[4 * cell(cover.y0, cover.y1, y, 4) + cell(cover.x0, cover.x1, x, 4)];
                 left &= ~(1 << corner);
             }
-            // A pixel of chroma more all around, so that no colour stays at the rim.
-            if (left & 16 && inside(x0, y0, x1, y1, column, row, 1.5f)) {
+            if (left & 16 && inside(x0, y0, x1, y1, column, row, 2.25f)) {
                 const int which = 2 * cell(y0, y1, row, 2) + cell(x0, x1, column, 2);
                 const long long place = (long long)row * frame.half_pitch + column * frame.step;
                 frame.u[place] = cover.u[which], frame.v[place] = cover.v[which];
