@@ -61,6 +61,7 @@ class OnnxRuntime:
     """One session; where the network leaves its size open, the input buffers fix it."""
 
     kind: RuntimeKind = "onnxruntime"
+    batches = (1,)
 
     def __init__(self, model: Path, height: int, width: int, precision: Precision, threads: int) -> None:
         self._session = _session(model, threads)
@@ -68,6 +69,7 @@ class OnnxRuntime:
         self.precision = "int8" if is_quantised(model) else "f32"
         self._whole = _buffers(model, _ports(self._session.get_inputs()), height, width)
         self.inputs = {name: buffer[0] for name, buffer in self._whole.items()}
+        self.slots = [self.inputs]
 
-    def run(self) -> list[F32]:
+    def run(self, count: int = 1) -> list[F32]:
         return self._session.run(None, self._whole)
