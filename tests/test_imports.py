@@ -13,7 +13,7 @@ ENGINES_MAY_IMPORT = {
     "frame": set(),
     "bitstream": set(),
     "codecs": {"frame", "bitstream"},
-    "runtimes": {"frame"},
+    "runtimes": {"frame", "plans"},
     "models": set(),
     "plans": set(),
     "policy": set(),

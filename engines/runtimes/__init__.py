@@ -87,7 +87,8 @@ def open_runtime(
             raise RuntimeFailure(why)
         from engines.runtimes.tensorrt import TensorRtRuntime, open_plan
 
-        return TensorRtRuntime(*open_plan(model, (height, width)))
+        outputs = [port.name for port in read_signature(model, "onnxruntime").outputs]
+        return TensorRtRuntime(*open_plan(model, (height, width)), outputs)
     from engines.runtimes.onnxruntime import OnnxRuntime
 
     return OnnxRuntime(model, height, width, precision, threads)
@@ -105,6 +106,12 @@ def read_signature(model: Path, kind: RuntimeKind = "openvino") -> Signature:
         from engines.runtimes import openvino
 
         return openvino.read_signature(model)
+    if kind == "tensorrt":
+        if why := trouble(kind):
+            raise RuntimeFailure(why)
+        from engines.runtimes import tensorrt
+
+        return tensorrt.read_signature(model)
     from engines.runtimes import onnxruntime
 
     return onnxruntime.read_signature(model)

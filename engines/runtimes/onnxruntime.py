@@ -61,7 +61,7 @@ class OnnxRuntime:
     """One session; where the network leaves its size open, the input buffers fix it."""
 
     kind: RuntimeKind = "onnxruntime"
-    batches = (1,)
+    batches: tuple[int, ...] = (1,)
 
     def __init__(self, model: Path, height: int, width: int, precision: Precision, threads: int) -> None:
         self._session = _session(model, threads)

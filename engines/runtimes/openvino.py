@@ -84,7 +84,7 @@ class OpenVinoRuntime:
     """One compiled model, one infer request, its inputs shared with numpy."""
 
     kind: RuntimeKind = "openvino"
-    batches = (1,)
+    batches: tuple[int, ...] = (1,)
 
     def __init__(self, model: Path, height: int, width: int, precision: Precision, threads: int) -> None:
         network = _read(model)
