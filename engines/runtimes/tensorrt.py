@@ -112,7 +112,9 @@ class TensorRtRuntime:
         self._workspace = self._gpu.allocate(self._workspace_bytes)
         # A plan may take half precision, who fills a slot gives single.
         self._given = {
-            name: np.zeros(self._here[name].shape, np.float32) if self._here[name].dtype == np.float16 else self._here[name]
+            name: np.zeros(self._here[name].shape, np.float32)
+            if self._here[name].dtype == np.float16
+            else self._here[name]
             for name in taken
         }
         self.slots = [
