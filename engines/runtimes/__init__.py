@@ -166,6 +166,8 @@ def best_precision(kind: RuntimeKind) -> Precision:
         from engines.runtimes.openvino import best_precision as best
 
         return best()
+    if kind in GPU_KINDS:
+        return "f32"  # of the file; on the GPU a network computes in what its plan holds, or in f16
     return "int8" if has_int8_instructions() else "f32"
 
 

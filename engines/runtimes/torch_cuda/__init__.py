@@ -42,7 +42,7 @@ class TorchCudaRuntime:
         signature = read_signature(model, "onnxruntime")
         self._model, self._device, self._on_gpu = model, torch.device(device), device == "cuda"
         self.precision = "f16" if self._on_gpu else "f32"
-        self.batches = (1,) if signature.inputs[0].shape[0] == 1 else BATCHES
+        self.batches: tuple[int, ...] = (1,) if signature.inputs[0].shape[0] == 1 else BATCHES
         try:
             shapes = input_shapes(signature.inputs, height, width)
         except ValueError as error:
