@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from engines.frame import Detections, Frame
+from server.studio import __main__ as studio
 from server.studio import inference
 from server.studio.costs import Cost, Costs, detect_stage
 from server.studio.inference import FAILED, SILENT, Inference
@@ -171,3 +173,12 @@ def test_a_batch_that_hangs_is_told_to_each_of_its_streams(monkeypatch: pytest.M
         never.set()
         time.sleep(0.05)
         assert not any(stream.found for stream in streams), "what came from the one that hung must not be shown"
+
+
+def test_a_studio_on_a_gpu_has_the_address_space_that_cuda_wants(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = []
+    monkeypatch.setattr(studio.resource, "setrlimit", lambda which, limit: limits.append((which, limit)))
+    monkeypatch.setattr(studio, "open_networks", lambda networks, **wishes: wishes["runtime"])
+    most = resource.getrlimit(resource.RLIMIT_AS)[1]
+    assert [studio.make_detector({"runtime": kind}) for kind in ("auto", "torch_cuda")] == ["auto", "torch_cuda"]
+    assert limits == [(resource.RLIMIT_AS, (most, most))]
