@@ -6,11 +6,14 @@ import hashlib
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from engines.detect.detector import settled
 from engines.detect.families.family import Look as NetworkLook
+from engines.detect.families.yolov5 import ANCHORS_P5, ANCHORS_P6, P5, P6, decode_maps
 from engines.detect.letterbox import Letterbox
 from engines.detect.nms import suppress as suppress_on_cpu
 from engines.detect.picture import PictureInput
@@ -199,6 +202,34 @@ def test_rows_may_lie_across_and_have_no_objectness(gpu: HostLauncher) -> None:
     assert buffers.counts[0].tolist() == counts.tolist()
     np.testing.assert_allclose(buffers.boxes[0, : len(boxes)], boxes, atol=1e-3)
     assert buffers.box_classes[0, : len(boxes)].tolist() == which.tolist()
+
+
+@pytest.mark.parametrize("dtype", ["f16", "f32"])
+@pytest.mark.parametrize(("strides", "anchors"), [(P5, ANCHORS_P5), (P6, ANCHORS_P6)])
+def test_maps_are_decoded_as_on_the_cpu(gpu: HostLauncher, dtype: str, strides: tuple[int, ...], anchors: Any) -> None:
+    rng, size, classes, pictures, conf = np.random.default_rng(8), (128, 192), 5, 2, 0.3
+    maps = [
+        rng.normal(-1, 2, (pictures, 3, size[0] // stride, size[1] // stride, 5 + classes)).astype(
+            dtype.replace("f", "float")
+        )
+        for stride in strides
+    ]
+    told = kernels.Maps(levels=len(strides), classes=classes)
+    for level, (values, stride) in enumerate(zip(maps, strides, strict=True)):
+        told.data[level], told.strides[level] = values.ctypes.data, stride
+        told.rows[level], told.columns[level] = values.shape[2:4]
+        for number, (width, height) in enumerate(anchors[level]):
+            told.anchors[level][number][:] = width, height
+    buffers = Suppressing(pictures, told.places)
+    kernels.suppress(gpu, told, pictures, dtype, kernels.wanted(range(classes)), conf, 0.45, buffers.addresses)  # type: ignore[arg-type]
+    for picture in range(pictures):
+        outputs = [values[picture : picture + 1].astype(np.float32) for values in maps]
+        found = settled(decode_maps(outputs, conf, size, strides=strides, anchors=anchors), 0.45, classes)
+        kept = buffers.counts[picture, 0]
+        assert kept == len(found.scores) > 20
+        np.testing.assert_allclose(buffers.box_scores[picture, :kept], found.scores, rtol=1e-5)
+        np.testing.assert_allclose(buffers.boxes[picture, :kept], found.boxes, rtol=1e-4, atol=1e-3)
+        assert buffers.box_classes[picture, :kept].tolist() == found.classes.tolist()
 
 
 def test_windows_of_several_frames_are_cut_and_scaled_in_one_launch(gpu: HostLauncher) -> None:

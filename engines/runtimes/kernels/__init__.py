@@ -18,9 +18,10 @@ THREADS: Final = 256
 SUPPRESS_THREADS: Final = 1024
 CANDIDATES: Final = 2048
 """Of a picture's candidates so many take part in suppression: those with the best scores."""
-MOST: Final = 300
-"""Boxes a picture."""
+MOST: Final = 1024
+"""Boxes a picture. Where there are as many, or more candidates than CANDIDATES, there may be more: such detections are not complete."""
 MOST_CLASSES: Final = 1024
+LEVELS: Final = 4
 
 
 class Planes(Structure):
@@ -51,6 +52,23 @@ class Rows(Structure):
         ("data", c_void_p), ("picture_step", c_longlong), ("row_step", c_int), ("value_step", c_int),
         ("rows", c_int), ("first", c_int), ("classes", c_int),
     ]  # fmt: skip
+
+    @property
+    def places(self) -> int:
+        return self.rows
+
+
+class Maps(Structure):
+    """YOLOv5's outputs before their decoding: of each of `levels` the address of (count, 3, rows, columns, 5 + classes) logits."""
+
+    _fields_ = [
+        ("data", c_void_p * LEVELS), ("rows", c_int * LEVELS), ("columns", c_int * LEVELS), ("strides", c_int * LEVELS),
+        ("anchors", c_float * 2 * 3 * LEVELS), ("levels", c_int), ("classes", c_int),
+    ]  # fmt: skip
+
+    @property
+    def places(self) -> int:
+        return sum(3 * self.rows[level] * self.columns[level] for level in range(self.levels))
 
 
 class Wanted(Structure):
@@ -170,7 +188,7 @@ class SuppressBuffers(NamedTuple):
 
 def suppress(
     launcher: Launcher,
-    rows: Rows,
+    rows: Rows | Maps,
     count: int,
     kind: Literal["f16", "f32"],
     only: Wanted,
@@ -187,9 +205,10 @@ def suppress(
         raise ValueError(f"at most {MOST_CLASSES} classes, not {rows.classes}")
     scores, classes = c_void_p(buffers.scores), c_void_p(buffers.classes)
     filtering = rows, c_float(conf), only, scores, classes
-    _launch(launcher, f"score_rows_{kind}", _blocks(rows.rows), count, THREADS, filtering)
+    form = f"{'maps' if isinstance(rows, Maps) else 'rows'}_{kind}"
+    _launch(launcher, f"score_{form}", _blocks(rows.places), count, THREADS, filtering)
     suppressing = rows, scores, classes, c_float(iou), *map(c_void_p, buffers[2:])
-    _launch(launcher, f"suppress_{kind}", 1, count, SUPPRESS_THREADS, suppressing)
+    _launch(launcher, f"suppress_{form}", 1, count, SUPPRESS_THREADS, suppressing)
 
 
 def crop(launcher: Launcher, crops: int, count: int, largest_px: int) -> None:

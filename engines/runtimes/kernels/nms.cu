@@ -2,14 +2,22 @@
 // the caller's and of fixed size and nothing is decided on the host, so both launches can be captured in a graph.
 #include "portable.h"
 
-enum { CANDIDATES = 2048, MOST = 300, WORDS = 32 };
+enum { CANDIDATES = 2048, MOST = 1024, WORDS = 32, LEVELS = 4, ANCHORS = 3 };
 
-// Where values lie: value k of row i of a picture at `data + picture * picture_step + i * row_step + k * value_step`, in elements.
-// Values are centre x, y, width, height (px), objectness where `first` is 5, then a score for each class.
+// Where decoded values lie: value k of row i of a picture at `data + picture * picture_step + i * row_step + k * value_step`, in
+// elements. Values are centre x, y, width, height (px), objectness where `first` is 5, then a score for each class.
 struct Rows {
     const void* data;
     long long picture_step;
     int row_step, value_step, rows, first, classes;
+};
+
+// YOLOv5 before its decoding: of each level logits (pictures, ANCHORS, rows, columns, 5 + classes); anchors in px.
+struct Maps {
+    const void* data[LEVELS];
+    int rows[LEVELS], columns[LEVELS], strides[LEVELS];
+    float anchors[LEVELS][ANCHORS][2];
+    int levels, classes;
 };
 
 // Bit c: class c may be found.
@@ -17,58 +25,89 @@ struct Wanted {
     unsigned bits[WORDS];
 };
 
-__device__ float number(const half* at) { return __half2float(*at); }
-__device__ float number(const float* at) { return *at; }
-
-template <class T>
-__device__ const T* row_of(const Rows& rows, int picture, int row) {
-    return static_cast<const T*>(rows.data) + picture * rows.picture_step + (long long)row * rows.row_step;
-}
-
-// Of each row the best wanted class and its score, 0 where that does not exceed `conf` or the box is no number. Objectness is
-// read first: most rows end there. Of equal scores the lower class wins, as in the decoding on the CPU.
-template <class T>
-__device__ void score(const Rows& rows, float conf, const Wanted& wanted, float* scores, int* classes) {
-    for (int row = blockIdx.x * blockDim.x + threadIdx.x; row < rows.rows; row += gridDim.x * blockDim.x) {
-        const T* values = row_of<T>(rows, blockIdx.y, row);
-        const float object = rows.first == 5 ? number(values + 4LL * rows.value_step) : 1.f;
-        float best = 0;
-        int which = 0;
-        if (object > conf)
-            for (int c = 0; c < rows.classes; c++) {
-                const float value = number(values + (long long)(rows.first + c) * rows.value_step);
-                if (value > best && wanted.bits[c / 32] >> c % 32 & 1) best = value, which = c;
-            }
-        best *= object;
-        bool good = best > conf && isfinite(best);
-        for (int k = 0; good && k < 4; k++) good = isfinite(number(values + (long long)k * rows.value_step));
-        const long long at = (long long)blockIdx.y * rows.rows + row;
-        scores[at] = good ? best : 0.f;
-        classes[at] = which;
-    }
-}
-
-// Grid: any x, a row a picture. `scores` and `classes` are (pictures, rows).
-KERNEL(score_rows_f16)(Rows rows, float conf, Wanted wanted, float* scores, int* classes) {
-    score<half>(rows, conf, wanted, scores, classes);
-}
-ENTRY(score_rows_f16)
-
-KERNEL(score_rows_f32)(Rows rows, float conf, Wanted wanted, float* scores, int* classes) {
-    score<float>(rows, conf, wanted, scores, classes);
-}
-ENTRY(score_rows_f32)
-
 struct Box {
     float x0, y0, x1, y1;
 };
 
+__device__ float number(const half* at) { return __half2float(*at); }
+__device__ float number(const float* at) { return *at; }
+__device__ float sigmoid(float logit) { return 1.f / (1.f + expf(-logit)); }
+__device__ Box around(float x, float y, float w, float h) { return {x - w / 2, y - h / 2, x + w / 2, y + h / 2}; }
+
+// The rows of one picture, of either form, as objectness, scores and boxes.
 template <class T>
-__device__ Box box_of(const Rows& rows, int picture, int row) {
-    const T* values = row_of<T>(rows, picture, row);
-    const float x = number(values), y = number(values + rows.value_step);
-    const float w = number(values + 2LL * rows.value_step) / 2, h = number(values + 3LL * rows.value_step) / 2;
-    return {x - w, y - h, x + w, y + h};
+struct RowsOf {
+    const Rows& told;
+    const T* data;
+    int count, classes;
+
+    __device__ RowsOf(const Rows& rows, int picture)
+        : told(rows), data(static_cast<const T*>(rows.data) + picture * rows.picture_step), count(rows.rows),
+          classes(rows.classes) {}
+    __device__ const T* at(int row) const { return data + (long long)row * told.row_step; }
+    __device__ float value(int row, int k) const { return number(at(row) + (long long)k * told.value_step); }
+    __device__ float object(int row) const { return told.first == 5 ? value(row, 4) : 1.f; }
+    __device__ float score(int row, int c) const { return value(row, told.first + c); }
+    __device__ Box box(int row) const { return around(value(row, 0), value(row, 1), value(row, 2), value(row, 3)); }
+};
+
+template <class T>
+struct MapsOf {
+    const Maps& told;
+    int picture, count, classes;
+
+    __device__ MapsOf(const Maps& maps, int picture) : told(maps), picture(picture), count(0), classes(maps.classes) {
+        for (int level = 0; level < maps.levels; level++) count += size(level);
+    }
+    __device__ int size(int level) const { return ANCHORS * told.rows[level] * told.columns[level]; }
+    // The level of a row; what is left of `row` is its place there.
+    __device__ int level_of(int& row) const {
+        int level = 0;
+        while (row >= size(level)) row -= size(level++);
+        return level;
+    }
+    __device__ const T* at(int level, int place) const {
+        return static_cast<const T*>(told.data[level]) + ((long long)picture * size(level) + place) * (5 + classes);
+    }
+    __device__ float value(int row, int k) const {
+        const int level = level_of(row);
+        return sigmoid(number(at(level, row) + k));
+    }
+    __device__ float object(int row) const { return value(row, 4); }
+    __device__ float score(int row, int c) const { return value(row, 5 + c); }
+    __device__ Box box(int row) const {
+        int place = row;
+        const int level = level_of(place), columns = told.columns[level], cells = told.rows[level] * columns;
+        const float* anchor = told.anchors[level][place / cells];
+        const float x = 2 * value(row, 0) - .5f + place % columns, y = 2 * value(row, 1) - .5f + place % cells / columns;
+        const float w = 2 * value(row, 2), h = 2 * value(row, 3);
+        return around(x * told.strides[level], y * told.strides[level], w * w * anchor[0], h * h * anchor[1]);
+    }
+};
+
+// Of each row the best wanted class and its score, 0 where that does not exceed `conf` or the box is no number. Objectness is
+// read first: most rows end there. Of equal scores the lower class wins, as in the decoding on the CPU.
+template <class Source>
+__device__ void score(const Source& rows, float conf, const Wanted& wanted, float* scores, int* classes) {
+    for (int row = blockIdx.x * blockDim.x + threadIdx.x; row < rows.count; row += gridDim.x * blockDim.x) {
+        const float object = rows.object(row);
+        float best = 0;
+        int which = 0;
+        if (object > conf)
+            for (int c = 0; c < rows.classes; c++) {
+                if (!(wanted.bits[c / 32] >> c % 32 & 1)) continue;
+                const float value = rows.score(row, c);
+                if (value > best) best = value, which = c;
+            }
+        best *= object;
+        if (best > conf) {
+            const Box box = rows.box(row);
+            if (!isfinite(best) || !isfinite(box.x0 + box.y0 + box.x1 + box.y1)) best = 0;
+        }
+        const long long at = (long long)blockIdx.y * rows.count + row;
+        scores[at] = best > conf ? best : 0.f;
+        classes[at] = which;
+    }
 }
 
 __device__ float overlap(const Box& a, const Box& b) {
@@ -105,31 +144,31 @@ __device__ void sort(unsigned long long* keys, int size) {
     __syncthreads();
 }
 
-template <class T>
-__device__ void suppress(const Rows& rows, const float* scores, const int* classes, float iou, Box* scratch, Box* boxes,
+template <class Source>
+__device__ void suppress(const Source& rows, const float* scores, const int* classes, float iou, Box* scratch, Box* boxes,
                          float* out_scores, int* out_classes, int* counts) {
     __shared__ unsigned long long keys[CANDIDATES];
     __shared__ unsigned char gone[CANDIDATES];
     __shared__ int taken;
     const int picture = blockIdx.y;
-    scores += (long long)picture * rows.rows, classes += (long long)picture * rows.rows;
+    scores += (long long)picture * rows.count, classes += (long long)picture * rows.count;
     scratch += (long long)picture * CANDIDATES;
     boxes += picture * MOST, out_scores += picture * MOST, out_classes += picture * MOST;
 
-    const int found = count_from(scores, rows.rows, 1);
+    const int found = count_from(scores, rows.count, 1);
     unsigned least = 1;
     if (found > CANDIDATES) {
         // The lowest score at which they fit: those with one score go or stay together, whatever order they come in.
         unsigned most = 0x7f800000;
         while (least < most) {
             const unsigned middle = least + (most - least) / 2;
-            if (count_from(scores, rows.rows, middle) > CANDIDATES) least = middle + 1;
+            if (count_from(scores, rows.count, middle) > CANDIDATES) least = middle + 1;
             else most = middle;
         }
     }
     if (threadIdx.x == 0) taken = 0;
     __syncthreads();
-    for (int row = threadIdx.x; row < rows.rows; row += blockDim.x) {
+    for (int row = threadIdx.x; row < rows.count; row += blockDim.x) {
         const unsigned bits = __float_as_uint(scores[row]);
         if (bits >= least) keys[atomicAdd(&taken, 1)] = (unsigned long long)bits << 32 | ~(unsigned)row;
     }
@@ -140,7 +179,7 @@ __device__ void suppress(const Rows& rows, const float* scores, const int* class
     for (int i = candidates + threadIdx.x; i < size; i += blockDim.x) keys[i] = 0;
     sort(keys, size);
     for (int i = threadIdx.x; i < candidates; i += blockDim.x) {
-        scratch[i] = box_of<T>(rows, picture, ~(unsigned)keys[i]);
+        scratch[i] = rows.box(~(unsigned)keys[i]);
         gone[i] = 0;
     }
     __syncthreads();
@@ -159,17 +198,25 @@ __device__ void suppress(const Rows& rows, const float* scores, const int* class
     if (threadIdx.x == 0) counts[2 * picture] = kept, counts[2 * picture + 1] = found;
 }
 
-// Grid: (1, pictures). `scratch` is (pictures, CANDIDATES) boxes. Out, best first: `boxes` (pictures, MOST) xyxy, `out_scores`,
-// `out_classes` (pictures, MOST), and of each picture in `counts` (pictures, 2) how many those are and how many candidates there
-// were; of more than CANDIDATES the best are taken.
-KERNEL(suppress_f16)(Rows rows, const float* scores, const int* classes, float iou, Box* scratch, Box* boxes,
-                     float* out_scores, int* out_classes, int* counts) {
-    suppress<half>(rows, scores, classes, iou, scratch, boxes, out_scores, out_classes, counts);
-}
-ENTRY(suppress_f16)
+// The kernels: each for rows and maps, in half and single precision.
+//
+// score_…: grid of any x, a row a picture. `scores` and `classes` are (pictures, rows).
+//
+// suppress_…: grid (1, pictures). `scratch` is (pictures, CANDIDATES) boxes. Out, best first: `boxes` (pictures, MOST) xyxy,
+// `out_scores`, `out_classes` (pictures, MOST), and of each picture in `counts` (pictures, 2) how many those are and how many
+// candidates there were; of more than CANDIDATES the best are taken.
+#define BOTH(form, Told, Source)                                                                                       \
+    KERNEL(score_##form)(Told told, float conf, Wanted wanted, float* scores, int* classes) {                          \
+        score(Source(told, blockIdx.y), conf, wanted, scores, classes);                                                \
+    }                                                                                                                  \
+    ENTRY(score_##form)                                                                                                \
+    KERNEL(suppress_##form)(Told told, const float* scores, const int* classes, float iou, Box* scratch, Box* boxes,   \
+                            float* out_scores, int* out_classes, int* counts) {                                        \
+        suppress(Source(told, blockIdx.y), scores, classes, iou, scratch, boxes, out_scores, out_classes, counts);     \
+    }                                                                                                                  \
+    ENTRY(suppress_##form)
 
-KERNEL(suppress_f32)(Rows rows, const float* scores, const int* classes, float iou, Box* scratch, Box* boxes,
-                     float* out_scores, int* out_classes, int* counts) {
-    suppress<float>(rows, scores, classes, iou, scratch, boxes, out_scores, out_classes, counts);
-}
-ENTRY(suppress_f32)
+BOTH(rows_f16, Rows, RowsOf<half>)
+BOTH(rows_f32, Rows, RowsOf<float>)
+BOTH(maps_f16, Maps, MapsOf<half>)
+BOTH(maps_f32, Maps, MapsOf<float>)
