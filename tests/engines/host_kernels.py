@@ -1,4 +1,4 @@
-"""The GPU kernels built as host C++, launched through the same functions as on a GPU."""
+"""The GPU kernels built as host C++, or on the GPU that is here: launched through the same functions, on memory that both sides see."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from engines.frame import Frame
-from engines.runtimes.kernels import FOLDER, Planes
+from engines.runtimes.kernels import FOLDER, Module, Planes
 
 MOST_THREADS = 5
 """Of a block, here: enough that a barrier that is missing shows, few enough to be quick."""
@@ -41,11 +41,51 @@ class HostLauncher:
         function = getattr(self._library, f"launch_{name}")
         function(args, ctypes.c_uint(min(x, 3)), ctypes.c_uint(y), ctypes.c_uint(min(threads, MOST_THREADS)))
 
+    def array(self, values: np.ndarray) -> np.ndarray:
+        """A copy that a kernel can work on."""
+        return np.ascontiguousarray(values)
 
-def array_of(items: list[Any]) -> tuple[Any, int]:
+
+class DeviceLauncher:
+    """The built image on the first GPU, in its primary context; what is launched is waited for."""
+
+    def __init__(self) -> None:
+        driver = pytest.importorskip("cuda.bindings.driver", reason="cuda-bindings is not installed")
+        try:
+            error, *_ = driver.cuInit(0)
+        except RuntimeError as missing:  # cuda-bindings says so only at the first call
+            pytest.skip(f"no NVIDIA driver here: {str(missing).splitlines()[0]}")
+        if error.value:
+            pytest.skip(f"no NVIDIA GPU here: {error.name}")
+        self._driver = driver
+        _, context = driver.cuDevicePrimaryCtxRetain(driver.cuDeviceGet(0)[1])
+        driver.cuCtxSetCurrent(context)
+        self._module = Module(0)
+
+    def launch(self, name: str, x: int, y: int, threads: int, args: c_void_p) -> None:
+        self._module.launch(name, x, y, threads, args)
+        (error,) = self._driver.cuCtxSynchronize()
+        assert not error.value, error.name
+
+    def array(self, values: np.ndarray) -> np.ndarray:
+        """In managed memory, which lives as long as the process."""
+        values = np.ascontiguousarray(values)
+        attach = self._driver.CUmemAttach_flags.CU_MEM_ATTACH_GLOBAL.value
+        error, address = self._driver.cuMemAllocManaged(max(1, values.nbytes), attach)
+        assert not error.value, error.name
+        raw = (ctypes.c_ubyte * values.nbytes).from_address(int(address))
+        there = np.frombuffer(raw, values.dtype).reshape(values.shape)
+        there[...] = values
+        return there
+
+
+Gpu = HostLauncher | DeviceLauncher
+
+
+def array_of(gpu: Gpu, items: list[Any]) -> tuple[Any, int]:
     """Structures behind one another, and their address; the first keeps them alive."""
-    array = (type(items[0]) * len(items))(*items)
-    return array, ctypes.addressof(array)
+    array = gpu.array(np.frombuffer(bytes((type(items[0]) * len(items))(*items)), np.uint8))
+    return array, array.ctypes.data
 
 
 class DeviceFrame:
@@ -53,13 +93,13 @@ class DeviceFrame:
 
     GUARD = 0xA5
 
-    def __init__(self, frame: Frame, nv12: bool, spare: int) -> None:
+    def __init__(self, gpu: Gpu, frame: Frame, nv12: bool, spare: int) -> None:
         self.frame, self.nv12 = frame, nv12
         height, width = frame.y.shape
         half_h, half_w = frame.u.shape
         step = 2 if nv12 else 1
-        self._y = np.full((height + 1, width + spare), self.GUARD, np.uint8)
-        self._uv = np.full((2, half_h + 1, half_w * step + spare), self.GUARD, np.uint8)
+        self._y = gpu.array(np.full((height + 1, width + spare), self.GUARD, np.uint8))
+        self._uv = gpu.array(np.full((2, half_h + 1, half_w * step + spare), self.GUARD, np.uint8))
         self.y = self._y[:height, :width]
         if nv12:
             self.u, self.v = (self._uv[0, :half_h, first : half_w * 2 : 2] for first in (0, 1))

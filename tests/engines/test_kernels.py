@@ -22,21 +22,23 @@ from engines.render.crop import Window
 from engines.render.crop import crop as crop_on_cpu
 from engines.render.redact import SOLID_YUV, paint_solid
 from engines.runtimes import kernels
-from tests.engines.host_kernels import DeviceFrame, HostLauncher, array_of, build, random_frame
+from tests.engines.host_kernels import DeviceFrame, DeviceLauncher, Gpu, HostLauncher, array_of, build, random_frame
 
 SIZES = ((640, 480), (1280, 720), (101, 77), (3, 2), (50, 333), (640, 360))
 """Enlarged, shrunk by less and by more than two, odd, tiny, upright."""
 
 
-@pytest.fixture(scope="module")
-def gpu(tmp_path_factory: pytest.TempPathFactory) -> HostLauncher:
+@pytest.fixture(scope="module", params=["host", "device"])
+def gpu(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Gpu:
+    if request.param == "device":
+        return DeviceLauncher()
     return HostLauncher(build(tmp_path_factory.mktemp("kernels")))
 
 
-def batch(rng: np.random.Generator) -> list[DeviceFrame]:
+def batch(gpu: Gpu, rng: np.random.Generator) -> list[DeviceFrame]:
     """Frames of all sizes, in turns NV12 and I420, with lines of odd lengths."""
     return [
-        DeviceFrame(random_frame(rng, *size), nv12=number % 2 == 0, spare=number * 7)
+        DeviceFrame(gpu, random_frame(rng, *size), nv12=number % 2 == 0, spare=number * 7)
         for number, size in enumerate(SIZES)
     ]
 
@@ -49,14 +51,12 @@ def letterboxed(frames: list[DeviceFrame], boxes: list[Letterbox]) -> list[kerne
 
 @pytest.mark.parametrize("channels", ["rgb", "bgr"])
 @pytest.mark.parametrize(("net_w", "net_h"), [(320, 256), (72, 104)])
-def test_frames_of_many_sizes_become_one_batch_of_pictures(
-    gpu: HostLauncher, channels: str, net_w: int, net_h: int
-) -> None:
+def test_frames_of_many_sizes_become_one_batch_of_pictures(gpu: Gpu, channels: str, net_w: int, net_h: int) -> None:
     look = NetworkLook(channels, mean=(123.7, 116.3, 103.5), std=(58.4, 57.1, 57.4))  # type: ignore[arg-type]
-    frames = batch(np.random.default_rng(net_w))
+    frames = batch(gpu, np.random.default_rng(net_w))
     boxes = [Letterbox.within(*frame.frame.y.shape[::-1], net_w, net_h) for frame in frames]
-    jobs, address = array_of(letterboxed(frames, boxes))
-    out = np.full((len(frames) + 1, 3, net_h, net_w), np.nan, np.float16)
+    jobs, address = array_of(gpu, letterboxed(frames, boxes))
+    out = gpu.array(np.full((len(frames) + 1, 3, net_h, net_w), np.nan, np.float16))
     kernels.letterbox(
         gpu, address, len(frames), out.ctypes.data, net_h, net_w,
         kernels.Look(
@@ -75,11 +75,12 @@ def test_frames_of_many_sizes_become_one_batch_of_pictures(
     del jobs
 
 
-def test_frames_become_the_planes_that_the_face_network_takes(gpu: HostLauncher) -> None:
-    frames = batch(np.random.default_rng(1))
+def test_frames_become_the_planes_that_the_face_network_takes(gpu: Gpu) -> None:
+    frames = batch(gpu, np.random.default_rng(1))
     boxes = [Letterbox.within(*frame.frame.y.shape[::-1], 256, 160) for frame in frames]
-    jobs, address = array_of(letterboxed(frames, boxes))
-    y, uv = np.zeros((len(frames) + 1, 1, 160, 256), np.uint8), np.zeros((len(frames) + 1, 2, 80, 128), np.uint8)
+    jobs, address = array_of(gpu, letterboxed(frames, boxes))
+    y = gpu.array(np.zeros((len(frames) + 1, 1, 160, 256), np.uint8))
+    uv = gpu.array(np.zeros((len(frames) + 1, 2, 80, 128), np.uint8))
     kernels.letterbox_planes(gpu, address, len(frames), y.ctypes.data, uv.ctypes.data, 160, 256)
     assert not y[-1].any()
     assert not uv[-1].any()
@@ -91,8 +92,8 @@ def test_frames_become_the_planes_that_the_face_network_takes(gpu: HostLauncher)
     del jobs
 
 
-def test_a_batch_without_pictures_does_nothing(gpu: HostLauncher) -> None:
-    out = np.zeros(3 * 64 * 64, np.float16)
+def test_a_batch_without_pictures_does_nothing(gpu: Gpu) -> None:
+    out = gpu.array(np.zeros(3 * 64 * 64, np.float16))
     kernels.letterbox(gpu, 0, 0, out.ctypes.data, 64, 64, kernels.Look())
     kernels.letterbox_planes(gpu, 0, 0, 0, 0, 64, 64)
     kernels.crop(gpu, 0, 0, 0)
@@ -100,7 +101,7 @@ def test_a_batch_without_pictures_does_nothing(gpu: HostLauncher) -> None:
     assert not out.any()
 
 
-def test_a_width_that_its_stores_cannot_take_is_refused(gpu: HostLauncher) -> None:
+def test_a_width_that_its_stores_cannot_take_is_refused(gpu: Gpu) -> None:
     with pytest.raises(ValueError, match="multiple of 8"):
         kernels.letterbox(gpu, 0, 1, 0, 64, 60, kernels.Look())
 
@@ -118,14 +119,14 @@ def random_rows(rng: np.random.Generator, rows: int, classes: int, dtype: str) -
 class Suppressing:
     """Buffers for `pictures`, and what the kernels leave in them."""
 
-    def __init__(self, pictures: int, rows: int) -> None:
-        self.scores = np.zeros((pictures, rows), np.float32)
-        self.classes = np.zeros((pictures, rows), np.int32)
-        self.scratch = np.zeros((pictures, kernels.CANDIDATES, 4), np.float32)
-        self.boxes = np.zeros((pictures, kernels.MOST, 4), np.float32)
-        self.box_scores = np.zeros((pictures, kernels.MOST), np.float32)
-        self.box_classes = np.zeros((pictures, kernels.MOST), np.int32)
-        self.counts = np.full((pictures, 2), -1, np.int32)
+    def __init__(self, gpu: Gpu, pictures: int, rows: int) -> None:
+        self.scores = gpu.array(np.zeros((pictures, rows), np.float32))
+        self.classes = gpu.array(np.zeros((pictures, rows), np.int32))
+        self.scratch = gpu.array(np.zeros((pictures, kernels.CANDIDATES, 4), np.float32))
+        self.boxes = gpu.array(np.zeros((pictures, kernels.MOST, 4), np.float32))
+        self.box_scores = gpu.array(np.zeros((pictures, kernels.MOST), np.float32))
+        self.box_classes = gpu.array(np.zeros((pictures, kernels.MOST), np.int32))
+        self.counts = gpu.array(np.full((pictures, 2), -1, np.int32))
 
     @property
     def addresses(self) -> kernels.SuppressBuffers:
@@ -156,12 +157,12 @@ def reference(rows: np.ndarray, first: int, only: list[int], conf: float, iou: f
 
 @pytest.mark.parametrize("dtype", ["f16", "f32"])
 @pytest.mark.parametrize(("count", "conf"), [(0, 0.1), (1, 0.1), (300, 0.9), (1000, 0.3), (6000, 0.05)])
-def test_of_rows_the_boxes_stay_that_the_cpu_keeps(gpu: HostLauncher, dtype: str, count: int, conf: float) -> None:
+def test_of_rows_the_boxes_stay_that_the_cpu_keeps(gpu: Gpu, dtype: str, count: int, conf: float) -> None:
     rng = np.random.default_rng(count)
     classes, only = 7, [0, 2, 6]
-    pictures = np.stack([random_rows(rng, count, classes, dtype.replace("f", "float")) for _ in range(3)])
+    pictures = gpu.array(np.stack([random_rows(rng, count, classes, dtype.replace("f", "float")) for _ in range(3)]))
     pictures[1, :, 4] = 0  # nobody there
-    buffers = Suppressing(len(pictures), count)
+    buffers = Suppressing(gpu, len(pictures), count)
     rows = kernels.Rows(pictures.ctypes.data, count * 12, 12, 1, count, 5, classes)
     kernels.suppress(gpu, rows, len(pictures), dtype, kernels.wanted(only), conf, 0.45, buffers.addresses)  # type: ignore[arg-type]
     for number, picture in enumerate(pictures):
@@ -174,12 +175,13 @@ def test_of_rows_the_boxes_stay_that_the_cpu_keeps(gpu: HostLauncher, dtype: str
         assert buffers.counts[0, 1] > kernels.CANDIDATES, "this case is there for more candidates than the cap"
 
 
-def test_more_equal_scores_than_fit_are_left_out_together(gpu: HostLauncher) -> None:
+def test_more_equal_scores_than_fit_are_left_out_together(gpu: Gpu) -> None:
     """Which of them came first must not decide."""
     rows = random_rows(np.random.default_rng(2), 4000, 1, "float32")
     rows = rows[np.isfinite(rows).all(1)]
     rows[:, 4:], rows[:50, 5] = 0.5, 0.9
-    buffers = Suppressing(1, len(rows))
+    rows = gpu.array(rows)
+    buffers = Suppressing(gpu, 1, len(rows))
     kernels.suppress(
         gpu, kernels.Rows(rows.ctypes.data, 0, 6, 1, len(rows), 5, 1), 1, "f32", kernels.wanted([0]), 0.1, 0.45,
         buffers.addresses,
@@ -188,11 +190,11 @@ def test_more_equal_scores_than_fit_are_left_out_together(gpu: HostLauncher) -> 
     assert set(buffers.box_scores[0, : buffers.counts[0, 0]]) == {np.float32(0.5 * 0.9)}
 
 
-def test_rows_may_lie_across_and_have_no_objectness(gpu: HostLauncher) -> None:
+def test_rows_may_lie_across_and_have_no_objectness(gpu: Gpu) -> None:
     """As YOLOv8 gives them: (4 + classes, places)."""
     rows = random_rows(np.random.default_rng(3), 700, 4, "float32")
-    across = np.ascontiguousarray(np.delete(rows, 4, axis=1).T)
-    buffers = Suppressing(1, 700)
+    across = gpu.array(np.delete(rows, 4, axis=1).T)
+    buffers = Suppressing(gpu, 1, 700)
     kernels.suppress(
         gpu, kernels.Rows(across.ctypes.data, 0, 1, 700, 700, 4, 4), 1, "f32", kernels.wanted(range(4)), 0.8, 0.6,
         buffers.addresses,
@@ -206,11 +208,13 @@ def test_rows_may_lie_across_and_have_no_objectness(gpu: HostLauncher) -> None:
 
 @pytest.mark.parametrize("dtype", ["f16", "f32"])
 @pytest.mark.parametrize(("strides", "anchors"), [(P5, ANCHORS_P5), (P6, ANCHORS_P6)])
-def test_maps_are_decoded_as_on_the_cpu(gpu: HostLauncher, dtype: str, strides: tuple[int, ...], anchors: Any) -> None:
+def test_maps_are_decoded_as_on_the_cpu(gpu: Gpu, dtype: str, strides: tuple[int, ...], anchors: Any) -> None:
     rng, size, classes, pictures, conf = np.random.default_rng(8), (128, 192), 5, 2, 0.3
     maps = [
-        rng.normal(-1, 2, (pictures, 3, size[0] // stride, size[1] // stride, 5 + classes)).astype(
-            dtype.replace("f", "float")
+        gpu.array(
+            rng.normal(-1, 2, (pictures, 3, size[0] // stride, size[1] // stride, 5 + classes)).astype(
+                dtype.replace("f", "float")
+            )
         )
         for stride in strides
     ]
@@ -220,7 +224,7 @@ def test_maps_are_decoded_as_on_the_cpu(gpu: HostLauncher, dtype: str, strides: 
         told.rows[level], told.columns[level] = values.shape[2:4]
         for number, (width, height) in enumerate(anchors[level]):
             told.anchors[level][number][:] = width, height
-    buffers = Suppressing(pictures, told.places)
+    buffers = Suppressing(gpu, pictures, told.places)
     kernels.suppress(gpu, told, pictures, dtype, kernels.wanted(range(classes)), conf, 0.45, buffers.addresses)  # type: ignore[arg-type]
     for picture in range(pictures):
         outputs = [values[picture : picture + 1].astype(np.float32) for values in maps]
@@ -232,9 +236,9 @@ def test_maps_are_decoded_as_on_the_cpu(gpu: HostLauncher, dtype: str, strides: 
         assert buffers.box_classes[picture, :kept].tolist() == found.classes.tolist()
 
 
-def test_windows_of_several_frames_are_cut_and_scaled_in_one_launch(gpu: HostLauncher) -> None:
+def test_windows_of_several_frames_are_cut_and_scaled_in_one_launch(gpu: Gpu) -> None:
     rng = np.random.default_rng(4)
-    frames = batch(rng)
+    frames = batch(gpu, rng)
     cuts = [
         (0, Window(10.3, 20.7, 180.2, 320.5), (90, 160)),
         (1, Window(0.0, 0.0, 1280.0, 720.0), (128, 72)),
@@ -244,9 +248,10 @@ def test_windows_of_several_frames_are_cut_and_scaled_in_one_launch(gpu: HostLau
         (4, Window(1.5, 2.5, 45.0, 300.0), (44, 100)),
     ]
     targets = [
-        DeviceFrame(random_frame(rng, *size), nv12=number % 2 == 1, spare=5) for number, (*_, size) in enumerate(cuts)
+        DeviceFrame(gpu, random_frame(rng, *size), nv12=number % 2 == 1, spare=5)
+        for number, (*_, size) in enumerate(cuts)
     ]
-    jobs, address = array_of([
+    jobs, address = array_of(gpu, [
         kernels.Crop(frames[which].planes, target.planes, window.x, window.y, window.w, window.h)
         for (which, window, _), target in zip(cuts, targets, strict=True)
     ])  # fmt: skip
@@ -274,13 +279,13 @@ def even_boxes(rng: np.random.Generator, width: int, height: int, count: int) ->
     return np.concatenate((low, low + rng.integers(1, 60, (count, 2)) * 2), 1).tolist()
 
 
-def test_covers_are_painted_in_place_at_least_where_the_cpu_paints_them(gpu: HostLauncher) -> None:
+def test_covers_are_painted_in_place_at_least_where_the_cpu_paints_them(gpu: Gpu) -> None:
     rng = np.random.default_rng(5)
-    frames = batch(rng)
+    frames = batch(gpu, rng)
     boxes = [even_boxes(rng, *frame.frame.y.shape[::-1], 3 * number) for number, frame in enumerate(frames)]
-    covers, covers_at = array_of([cover(box) for some in boxes for box in some])
+    covers, covers_at = array_of(gpu, [cover(box) for some in boxes for box in some])
     firsts = np.cumsum([0, *map(len, boxes)])
-    jobs, address = array_of([
+    jobs, address = array_of(gpu, [
         kernels.Redacted(frame.planes, int(first), len(some)) for frame, some, first in zip(frames, boxes, firsts, strict=False)
     ])  # fmt: skip
     kernels.redact(gpu, address, len(frames), covers_at, max(w * h for w, h in SIZES))
@@ -299,10 +304,10 @@ def test_covers_are_painted_in_place_at_least_where_the_cpu_paints_them(gpu: Hos
     del jobs, covers
 
 
-def test_a_cover_reaches_no_further_than_two_pixels_from_its_box(gpu: HostLauncher) -> None:
-    frame = DeviceFrame(random_frame(np.random.default_rng(6), 200, 120), nv12=True, spare=9)
-    covers, covers_at = array_of([cover([40, 20, 100, 90], (255, 255, 255))])
-    jobs, address = array_of([kernels.Redacted(frame.planes, 0, 1)])
+def test_a_cover_reaches_no_further_than_two_pixels_from_its_box(gpu: Gpu) -> None:
+    frame = DeviceFrame(gpu, random_frame(np.random.default_rng(6), 200, 120), nv12=True, spare=9)
+    covers, covers_at = array_of(gpu, [cover([40, 20, 100, 90], (255, 255, 255))])
+    jobs, address = array_of(gpu, [kernels.Redacted(frame.planes, 0, 1)])
     kernels.redact(gpu, address, 1, covers_at, 200 * 120)
     for mine, before, shrink in ((frame.y, frame.frame.y, 1), (frame.u, frame.frame.u, 2)):
         rows, columns = np.nonzero(mine != before)
@@ -313,13 +318,13 @@ def test_a_cover_reaches_no_further_than_two_pixels_from_its_box(gpu: HostLaunch
     del jobs, covers
 
 
-def test_of_covers_that_overlap_the_last_is_seen_and_cells_lie_as_they_are_given(gpu: HostLauncher) -> None:
+def test_of_covers_that_overlap_the_last_is_seen_and_cells_lie_as_they_are_given(gpu: Gpu) -> None:
     flat = Frame(*(np.full(shape, 7, np.uint8) for shape in ((64, 64), (32, 32), (32, 32))), 0, 0)
-    frame = DeviceFrame(flat, nv12=False, spare=0)
+    frame = DeviceFrame(gpu, flat, nv12=False, spare=0)
     under = cover([0, 0, 64, 64], (50, 60, 70))
     over = kernels.Cover(16, 16, 48, 48, tuple(range(100, 116)), (1, 2, 3, 4), (5, 6, 7, 8))
-    covers, covers_at = array_of([under, over])
-    jobs, address = array_of([kernels.Redacted(frame.planes, 0, 2)])
+    covers, covers_at = array_of(gpu, [under, over])
+    jobs, address = array_of(gpu, [kernels.Redacted(frame.planes, 0, 2)])
     kernels.redact(gpu, address, 1, covers_at, 64 * 64)
     assert frame.y[32, 8] == 50
     assert [frame.y[y, x] for y in (28, 36) for x in (28, 36)] == [105, 106, 109, 110]
