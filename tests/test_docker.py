@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from client.cli.main import VERBS
+from engines.runtimes import EXTRAS
 from server.settings import PREFIX, Settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -59,6 +60,15 @@ def test_the_extras_that_are_installed_exist() -> None:
     assert named
     for extra in ",".join(named).split(","):
         assert extra in extras, extra
+
+
+def test_the_extras_that_messages_name_exist() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for folder in ("engines", "server", "client", "benchmarks", "docs"):
+        for path in [*(ROOT / folder).rglob("*.py"), *(ROOT / folder).rglob("*.md")]:
+            for extra in re.findall(r"fancam\[([a-z]+)\]", path.read_text()):
+                assert extra in extras, f"{path.relative_to(ROOT)}: fancam[{extra}]"
+    assert set(EXTRAS.values()) <= set(extras)
 
 
 def test_its_last_stage_serves_as_nobody_in_particular_and_is_watched(compose: dict[str, Any]) -> None:

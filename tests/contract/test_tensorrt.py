@@ -15,9 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engines.detect.detector import open_detector
+from engines.frame import Frame
+from engines.models import default_face_model
 from engines.plans.key import Key, Target
 from engines.plans.store import Plan
-from engines.runtimes import RuntimeFailure
+from engines.runtimes import RuntimeFailure, open_runtime, read_signature
+from engines.scene.scene import random_scene
 from tests.contract.fake_gpu import FakeGpu, Tensors, fake_tensorrt
 from tests.contract.trt_surface import NotHere, surface
 
@@ -207,3 +211,56 @@ def test_a_plan_that_does_not_load_says_so(gpu: FakeGpu) -> None:
     with pytest.raises(RuntimeFailure, match=r"here\.plan: TensorRT does not load it; fancam engines build"):
         TensorRtRuntime(fake_tensorrt(gpu, TENSORS, BUCKETS, network), plan(b"damaged"))
     assert gpu.depth == 0
+
+
+def test_a_detector_on_a_plan_of_one_size_finds_what_the_cpu_finds(
+    gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of the way but TensorRT itself, in whose place ONNX Runtime computes."""
+    from engines.runtimes import tensorrt
+
+    side, model = 320, default_face_model()
+    single = open_runtime(model, side, side, kind="onnxruntime")
+
+    def faces(seen: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        given = []
+        for number in range(len(seen["y"])):
+            for name, values in seen.items():
+                single.inputs[name][:] = values[number]
+            given.append([output.copy() for output in single.run()])
+        parts = zip(*given, strict=True)
+        return {port.name: np.concatenate(part) for port, part in zip(said.outputs, parts, strict=True)}
+
+    said = read_signature(model, "onnxruntime")
+    tensors: Tensors = {
+        "y": ("INPUT", (-1, 1, side, side), "uint8"),
+        "uv": ("INPUT", (-1, 2, side // 2, side // 2), "uint8"),
+        **{
+            port.name: ("OUTPUT", (-1, port.shape[1], side // stride, side // stride), "float32")  # type: ignore[dict-item]
+            for port, stride in zip(said.outputs, (8, 16, 32), strict=True)
+        },
+    }
+    key = Key("0" * 64, "fp32", (side, side), tuple(BUCKETS), 3, 0, Target("tensorrt 11"))
+    ports = {
+        name: {"mode": mode, "dtype": dtype, "shape": list(shape)} for name, (mode, shape, dtype) in tensors.items()
+    }
+    opened = fake_tensorrt(gpu, tensors, BUCKETS, faces), Plan(Path("here.plan"), key, ports, memoryview(b"plan"))
+    monkeypatch.setattr(tensorrt, "open_plan", lambda *_: opened)
+    for place in ("engines.runtimes", "engines.detect.detector"):
+        monkeypatch.setattr(f"{place}.trouble", lambda kind: None)
+    frames = [
+        Frame(*random_scene(seed, side, side, performers=2, face_px=(40, 120)).planes(0.5), seed, 0)
+        for seed in range(5)
+    ]
+    detector = open_detector(model, runtime="tensorrt", conf=0.3)
+    assert detector.fixed_size == (side, side)
+    detector.warm_up(640, 480)
+    assert detector.batches == (1, 4, 8)
+    launched = gpu.launches
+    together = detector.detect(frames)
+    assert gpu.launches == launched + 1
+    alone = open_detector(model, "onnxruntime", "f32", long_side=side, conf=0.3).detect(frames)
+    assert sum(len(found.boxes) for found in alone) > 3
+    for mine, theirs in zip(together, alone, strict=True):
+        np.testing.assert_allclose(mine.boxes, theirs.boxes, atol=1e-3)
+    assert detector.describe()["precision"] == "f32"
