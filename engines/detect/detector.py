@@ -128,9 +128,11 @@ class Detector:
         )  # fmt: skip
 
     def _letterbox(self, width: int, height: int) -> Letterbox:
-        if self.fixed_size is None:
+        if self.fixed_size is None and self.kind not in GPU_KINDS:
             return Letterbox.fit(width, height, self.long_side, self.family.stride)
-        net_h, net_w = self.fixed_size
+        # On a GPU a square, so that frames of all shapes go together and few shapes are compiled.
+        side = -(-self.long_side // self.family.stride) * self.family.stride
+        net_h, net_w = self.fixed_size or (side, side)
         stretched = self.family.look is not None and self.family.look.stretched
         return Letterbox.within(width, height, net_w, net_h, stretched=stretched)
 

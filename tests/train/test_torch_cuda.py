@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from engines.detect import detector as module
+from engines.detect.detector import open_detector
+from engines.frame import Frame
 from engines.models import default_face_model
 from engines.runtimes import RuntimeFailure, open_runtime, read_signature
 from engines.runtimes.signature import input_shapes
 from engines.runtimes.torch_cuda import TorchCudaRuntime
 from engines.runtimes.torch_cuda.graph import OnnxModule
 from engines.runtimes.torch_cuda.operators import OPERATORS
+from engines.scene.scene import random_scene
 from tests.onnx_made import model, node, port
 
 WEIGHTS = (
@@ -71,6 +76,33 @@ def test_convolutions_in_half_precision_leave_boxes_in_float32() -> None:
     for one, other in zip(exact, rounded, strict=True):
         assert other.dtype == torch.float32
         assert 0 < float((one - other).abs().mean()) < 0.1 * float(one.abs().max())
+
+
+def test_a_detector_puts_frames_of_all_shapes_into_one_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs: list[int] = []
+
+    class Counted(TorchCudaRuntime):
+        def run(self, count: int = 1) -> list[Any]:
+            runs.append(count)
+            return super().run(count)
+
+    monkeypatch.setattr(module, "open_runtime", lambda model, height, width, **_: Counted(model, height, width, "cpu"))
+    monkeypatch.setattr(module, "trouble", lambda kind: None)
+    frames = [
+        Frame(*random_scene(seed, *size, performers=2, face_px=(60, 140)).planes(0.5), seed, 0)
+        for seed, size in enumerate(((640, 480), (640, 360), (360, 640), (320, 320)))
+    ]
+    found = open_detector(runtime="torch_cuda", long_side=320, conf=0.5).detect(frames)
+    assert runs == [4]
+    seen = 0
+    for frame, mine in zip(frames, found, strict=True):
+        (theirs,) = open_detector(runtime="onnxruntime", precision="f32", long_side=320, conf=0.5).detect([frame])
+        assert mine.belong_to(frame)
+        for box in theirs.boxes[theirs.scores > 0.6]:
+            seen += 1
+            # Padding is seen too, by convolutions that reach over the frame's edge.
+            assert np.abs(mine.boxes - box).max(1).min() < 4
+    assert seen >= 4
 
 
 def test_the_compiler_takes_the_network_in_one_piece() -> None:
