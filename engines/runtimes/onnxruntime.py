@@ -23,7 +23,7 @@ def read_signature(model: Path) -> Signature:
     size = declared_size(inputs, PROBE_SIZE)
     outputs = _ports(session.get_outputs())
     if any(None in port.shape for port in outputs):
-        zeros = _buffers(model, inputs, *size)
+        zeros = _buffers(model, inputs, *size, half=True)
         given = session.run(None, zeros)
         outputs = tuple(Port(port.name, port.dtype, out.shape) for port, out in zip(outputs, given, strict=True))
     return Signature(inputs, outputs, size, session.get_modelmeta().custom_metadata_map)
@@ -49,9 +49,11 @@ def _ports(nodes: list[Any]) -> tuple[Port, ...]:
     return tuple(ports)
 
 
-def _buffers(model: Path, inputs: tuple[Port, ...], height: int, width: int) -> dict[str, np.ndarray]:
+def _buffers(
+    model: Path, inputs: tuple[Port, ...], height: int, width: int, *, half: bool = False
+) -> dict[str, np.ndarray]:
     try:
-        shapes = input_shapes(inputs, height, width)
+        shapes = input_shapes(inputs, height, width, half=half)
     except ValueError as error:
         raise RuntimeFailure(f"{model}: {error}") from error
     return {port.name: np.zeros(shapes[port.name], port.dtype) for port in inputs}

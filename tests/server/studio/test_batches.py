@@ -20,6 +20,7 @@ from server.studio.inference import FAILED, SILENT, Inference
 from server.studio.ledger import Tally
 
 BATCHES = (1, 4)
+LIMIT_S = 60
 FAST = {detect_stage(1): Cost(1, 1), detect_stage(4): Cost(1, 1.5)}
 """Four together take half as long again as one."""
 
@@ -81,7 +82,7 @@ def running(detector: BatchDetector) -> Iterator[Inference]:
         lambda: detector, lambda _: True, Tally(), costs,  # type: ignore[arg-type, return-value]
         on_ready=lambda _: ready.set(), on_fatal=lambda reason: None,
     )  # fmt: skip
-    assert ready.wait(5)
+    assert ready.wait(LIMIT_S)
     try:
         yield engine
     finally:
@@ -89,7 +90,7 @@ def running(detector: BatchDetector) -> Iterator[Inference]:
 
 
 def until(done: Callable[[], bool]) -> None:
-    limit = time.monotonic() + 5
+    limit = time.monotonic() + LIMIT_S
     while not done():
         assert time.monotonic() < limit
         time.sleep(0.002)
@@ -97,7 +98,7 @@ def until(done: Callable[[], bool]) -> None:
 
 def offer_all(engine: Inference, streams: Sequence[Stream], gate: threading.Event, detector: BatchDetector) -> None:
     """A frame of each, all of them waiting at once: the engine is kept busy meanwhile with one of a stream that nobody asks of."""
-    later = time.monotonic_ns() + 10_000_000_000
+    later = time.monotonic_ns() + 100_000_000_000
     engine.offer(Stream(99), frame(99), later)
     until(lambda: len(detector.calls) == 1)
     for stream in streams:
@@ -107,7 +108,7 @@ def offer_all(engine: Inference, streams: Sequence[Stream], gate: threading.Even
 
 def test_what_waits_goes_out_in_one_call_and_comes_back_to_its_stream() -> None:
     gate = threading.Event()
-    detector = BatchDetector(lambda: gate.wait(5) and None)
+    detector = BatchDetector(lambda: gate.wait(LIMIT_S) and None)
     streams = [Stream(number) for number in range(1, 5)]
     with running(detector) as engine:
         offer_all(engine, streams, gate, detector)
@@ -118,13 +119,13 @@ def test_what_waits_goes_out_in_one_call_and_comes_back_to_its_stream() -> None:
             assert analysed.rtp_time == found.rtp_time == stream.ident
             assert 0 < analysed.ledger.batched <= analysed.ledger.detected
         for stream in streams:  # none of them is still thought to be at work
-            engine.offer(stream, frame(50 + stream.ident), time.monotonic_ns() + 10_000_000_000)
+            engine.offer(stream, frame(50 + stream.ident), time.monotonic_ns() + 100_000_000_000)
         until(lambda: all(len(stream.found) == 2 for stream in streams))
 
 
 def test_streams_on_different_rungs_go_out_in_a_call_each() -> None:
     gate = threading.Event()
-    detector = BatchDetector(lambda: gate.wait(5) and None)
+    detector = BatchDetector(lambda: gate.wait(LIMIT_S) and None)
     streams = [Stream(1), Stream(2, 416), Stream(3, 416)]
     with running(detector) as engine:
         offer_all(engine, streams, gate, detector)
@@ -137,7 +138,7 @@ def test_a_batch_that_fails_fails_for_each_of_its_streams() -> None:
     gate = threading.Event()
 
     def fault() -> None:
-        gate.wait(5)
+        gate.wait(LIMIT_S)
         if len(detector.calls) == 2:
             raise RuntimeError("no")
 
@@ -148,7 +149,7 @@ def test_a_batch_that_fails_fails_for_each_of_its_streams() -> None:
         until(lambda: all(stream.reasons for stream in streams))
         assert [stream.reasons for stream in streams] == [[FAILED]] * 3
         assert not any(stream.found for stream in streams)
-        engine.offer(streams[0], frame(7), time.monotonic_ns() + 10_000_000_000)
+        engine.offer(streams[0], frame(7), time.monotonic_ns() + 100_000_000_000)
         until(lambda: bool(streams[0].found))
 
 
@@ -157,9 +158,9 @@ def test_a_batch_that_hangs_is_told_to_each_of_its_streams(monkeypatch: pytest.M
     gate, never = threading.Event(), threading.Event()
 
     def fault() -> None:
-        gate.wait(5)
+        gate.wait(LIMIT_S)
         if len(detector.calls) == 2:
-            never.wait(5)
+            never.wait(LIMIT_S)
 
     detector = BatchDetector(fault)
     streams = [Stream(number) for number in range(1, 4)]
