@@ -9,7 +9,7 @@ PYTHON ?= $(shell for v in 13 12 11; do for p in python3.$$v python3 python; do 
 	done; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-train lint format bench clean python
+.PHONY: help demo test test-slow test-train lint format bench kernels clean python
 
 help: ## Say what there is.
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile | expand -t 20
@@ -35,6 +35,14 @@ format: $(VENV)/installed-dev ## Format the code.
 bench-%: $(VENV)/installed-dev ## Run one benchmark: make bench-latency.
 	@$(BIN)/fancam bench $*
 
+NVCC ?= nvcc
+KERNELS := engines/runtimes/kernels
+GPUS := 75 80 86 89 90 100 120
+kernels: ## Build the GPU kernels anew, for all GPUs from Turing on; needs nvcc 13 (or NVCC=…), at run time nothing does.
+	@$(NVCC) -std=c++17 -fatbin --compress-mode=size -o $(KERNELS)/kernels.fatbin $(KERNELS)/kernels.cu \
+		$(foreach gpu,$(GPUS),-gencode arch=compute_$(gpu),code=sm_$(gpu)) -gencode arch=compute_75,code=compute_75
+	@cd $(KERNELS) && sha256sum *.cu *.h kernels.fatbin > kernels.sha256
+
 clean: ## Remove the environments and what was built.
 	rm -rf $(VENV) $(VENV)-train build dist .demo .mypy_cache .ruff_cache .hypothesis
 
@@ -57,4 +65,4 @@ TORCH ?= torch
 $(VENV)-train/installed: pyproject.toml | python
 	@test -x $(VENV)-train/bin/python || "$(PYTHON)" -m venv $(VENV)-train
 	@$(VENV)-train/bin/python -m pip install --quiet --disable-pip-version-check "$(TORCH)"
-	@$(VENV)-train/bin/python -m pip install --quiet --disable-pip-version-check -e ".[train,dev]" && touch $@
+	@$(VENV)-train/bin/python -m pip install --quiet --disable-pip-version-check -e ".[train,dev,rtx]" && touch $@

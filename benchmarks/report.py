@@ -35,16 +35,17 @@ def machine() -> dict[str, Any]:
     return {"cpu": model, "cores": os.cpu_count(), "load": os.getloadavg()[0], "python": platform.python_version()}
 
 
-def write_result(name: str, figures: dict[str, Any]) -> Path | None:
-    """Write figures beside the checkout's other results; nowhere to write in an installed wheel, then None."""
-    folder = ROOT / "benchmarks" / "results"
-    if not (ROOT / "pyproject.toml").is_file():
-        return None
-    folder.mkdir(exist_ok=True)
+def write_result(name: str, figures: dict[str, Any], folder: Path | None = None) -> Path | None:
+    """Write figures into `folder`, else beside the checkout's other results; there is none in an installed wheel, then None."""
+    if folder is None:
+        folder = ROOT / "benchmarks" / "results"
+        if not (ROOT / "pyproject.toml").is_file():
+            return None
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.json"
     when = time.strftime("%Y-%m-%d", time.gmtime())
     path.write_text(
         json.dumps({"name": name, "date": when, "commit": commit(), "machine": machine(), **figures}, indent=1) + "\n"
     )
-    print(f"written: {path.relative_to(ROOT)}")
+    print(f"written: {path.relative_to(ROOT) if path.is_relative_to(ROOT) else path}")
     return path

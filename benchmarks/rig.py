@@ -115,6 +115,8 @@ class KnowingDetector:
     blind: bool = False
     calls: int = 0
     names: tuple[str, ...] = ("face",)
+    batches: tuple[int, ...] = (1,)
+    """How many frames go together."""
 
     def warm_up(self, width: int, height: int) -> None:
         assert self.warm.wait(30)

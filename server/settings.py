@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Collection
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
@@ -33,6 +33,7 @@ MIN_UDP_PORT: Final = 1024
 MIN_UDP_PORTS: Final = 10
 
 Words = Annotated[tuple[str, ...], NoDecode]
+RuntimeChoice = Literal["auto", "openvino", "onnxruntime", "tensorrt", "torch_cuda"]
 
 
 class SettingsError(Exception):
@@ -85,6 +86,11 @@ class Settings(BaseSettings):
     )
     model_folder: Path | None = _key(
         None, "Streams", "Where the models lie that have names. [~/.local/share/fancam/models]"
+    )
+    runtime: RuntimeChoice = _key(
+        "auto",
+        "Streams",
+        "What runs the networks: openvino or onnxruntime on the CPU, tensorrt or torch_cuda on a GPU.",
     )
     cover: Words = _key((), "Streams", "Cover this class too, besides faces; a model must find it, such as a plate.")
     cover_heads: bool = _key(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-FLOAT, INT64 = 1, 7
+FLOAT, INT64, HALF = 1, 7, 10
 
 
 def field(number: int, value: bytes | str | int) -> bytes:
@@ -32,10 +32,10 @@ def tensor(name: str, values: np.ndarray) -> bytes:
     return dims + field(2, kind) + field(8, name) + field(9, values.astype(dtype).tobytes())
 
 
-def port(name: str, shape: Sequence[int]) -> bytes:
-    """A ValueInfoProto of float32."""
-    sides = b"".join(field(1, field(1, side)) for side in shape)
-    return field(1, name) + field(2, field(1, field(1, FLOAT) + field(2, sides)))
+def port(name: str, shape: Sequence[int | None], kind: int = FLOAT) -> bytes:
+    """A ValueInfoProto of float32, or another type; sides that are None are open."""
+    sides = b"".join(field(1, b"" if side is None else field(1, side)) for side in shape)
+    return field(1, name) + field(2, field(1, field(1, kind) + field(2, sides)))
 
 
 def node(operator: str, inputs: Sequence[str], outputs: Sequence[str], *attributes: bytes, domain: str = "") -> bytes:

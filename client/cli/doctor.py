@@ -76,13 +76,16 @@ def _codecs() -> Iterator[Finding]:
 def _runtimes() -> Iterator[Finding]:
     from engines.detect.detector import open_detector
     from engines.models import default_face_model
-    from engines.runtimes import KINDS, RuntimeFailure, available
+    from engines.runtimes import GPU_KINDS, KINDS, RuntimeFailure, available, trouble
 
     for kind in KINDS:
         there = kind in available()
         yield Finding(
             f"runtime {kind}", there, "usable" if there else "does not import", f"pip install {kind}", not available()
         )
+    for kind in GPU_KINDS:
+        why = trouble(kind)
+        yield Finding(f"runtime {kind}", why is None, why or "usable", needed=False)
     for precision in ("f32", "int8"):
         path = default_face_model(precision)  # type: ignore[arg-type]
         digest = f", sha256 {sha256(path.read_bytes()).hexdigest()[:16]}" if path.is_file() else ""

@@ -17,10 +17,11 @@ VERBS: Final[dict[str, str]] = {
     "detect": "Find faces in pictures, one JSON line a picture.",
     "track": "Give detections of a video the ids of the people they show, MOT format in and out.",
     "models": "Add networks of your own, pull known ones, and see what there is.",
+    "engines": "Build TensorRT plans of networks for this GPU, and list them.",
     "scene": "Write the drawn test scene and its exact ground truth.",
     "doctor": "Say what this machine can do, what is missing and how to mend it.",
     "train": "Train the face model or the tracker.",
-    "export": "Turn a trained checkpoint into ONNX.",
+    "export": "Turn a network into ONNX: a trained checkpoint, one to measure with, or a file in fp16 or int8.",
     "bench": "Answer one question with a measurement.",
 }
 

@@ -64,7 +64,9 @@ def command(
         list[str] | None,
         typer.Option(metavar="NAME", help="Of the members that a model knows, cover this one only. May be repeated."),
     ] = None,
-    runtime: Annotated[str, typer.Option(help="auto, openvino or onnxruntime.")] = "auto",
+    runtime: Annotated[
+        str, typer.Option(help="auto, openvino or onnxruntime; tensorrt or torch_cuda on a GPU.")
+    ] = "auto",
 ) -> None:
     from av import FFmpegError
 

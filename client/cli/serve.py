@@ -40,6 +40,7 @@ def command(
     allow_private: Annotated[bool | None, _flag("allow_private")] = None,
     model: Annotated[list[str] | None, _flag("model", "NAME|FILE")] = None,
     model_folder: Annotated[Path | None, _flag("model_folder", "DIR")] = None,
+    runtime: Annotated[str | None, _flag("runtime", "RUNTIME")] = None,
     cover: Annotated[list[str] | None, _flag("cover", "CLASS")] = None,
     cover_heads: Annotated[bool | None, _flag("cover_heads")] = None,
     keep_audio: Annotated[bool | None, _flag("keep_audio")] = None,
@@ -74,8 +75,11 @@ def command(
 def _serve(settings: Settings) -> None:
     from client.cli.main import Failure
     from client.cli.networks import networks_of
+    from engines.runtimes import GPU_KINDS, trouble
     from server.door.serve import CannotServe, serve
 
+    if settings.runtime in GPU_KINDS and (why := trouble(settings.runtime)):
+        raise Failure(why)
     networks = networks_of(settings)
     try:
         serve(settings, announce=lambda text: print(text, flush=True), networks=networks)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engines.detect.families import Found, Look, class_names, family_of
 from engines.detect.letterbox import Letterbox
 from engines.detect.nms import suppress
 from engines.detect.picture import PictureInput
-from engines.frame import Detections, Frame
+from engines.frame import F32, Detections, Frame
 from engines.models import default_face_model
 from engines.models.networks import FACES
 from engines.runtimes import (
+    GPU_KINDS,
     KINDS,
     Precision,
     Runtime,
@@ -25,6 +27,7 @@ from engines.runtimes import (
     best_precision,
     open_runtime,
     read_signature,
+    trouble,
 )
 
 DEFAULT_LONG_SIDE: Final = 640
@@ -34,17 +37,17 @@ SHAPES_KEPT: Final = 8
 
 
 class _Ready(NamedTuple):
-    """A network compiled for one size, and how a frame gets into it."""
+    """A network compiled for one size, and how a frame gets into each of its slots."""
 
     runtime: Runtime
-    fill: Callable[[Frame, Letterbox], None]
+    fill: list[Callable[[Frame, Letterbox], None]]
 
 
-def _filling(runtime: Runtime, look: Look | None) -> Callable[[Frame, Letterbox], None]:
+def _filling(slot: Mapping[str, NDArray[Any]], look: Look | None) -> Callable[[Frame, Letterbox], None]:
     if look is None:
-        y, uv = runtime.inputs["y"][0], runtime.inputs["uv"]
+        y, uv = slot["y"][0], slot["uv"]
         return lambda frame, letterbox: letterbox.fill(frame, y, uv)
-    (target,) = runtime.inputs.values()
+    (target,) = slot.values()
     return PictureInput(target, look).fill
 
 
@@ -87,18 +90,36 @@ class Detector:
         self._ready: dict[tuple[int, int], _Ready] = {}
 
     def detect(self, frames: Sequence[Frame]) -> list[Detections]:
-        """Run the network on each frame. On a CPU a batch gains nothing, so pictures go one by one.
+        """Run the network on each frame: those of one shape together, as many as the runtime takes at once. On a CPU that is one,
+        since a batch gains nothing there.
 
         Raises:
             RuntimeFailure: the network cannot be compiled for a frame's shape.
         """
-        return [self._detect(frame) for frame in frames]
+        boxes = [self._letterbox(frame.width, frame.height) for frame in frames]
+        shapes: dict[tuple[int, int], list[int]] = {}
+        for number, box in enumerate(boxes):
+            shapes.setdefault((box.net_h, box.net_w), []).append(number)
+        found: dict[int, Detections] = {}
+        for numbers in shapes.values():
+            ready = self._prepare(boxes[numbers[0]])
+            for start in range(0, len(numbers), len(ready.fill)):
+                together = numbers[start : start + len(ready.fill)]
+                answers = self._run(ready, [(frames[number], boxes[number]) for number in together])
+                found.update(zip(together, answers, strict=True))
+        return [found[number] for number in range(len(frames))]
 
-    def _detect(self, frame: Frame) -> Detections:
-        letterbox = self._letterbox(frame.width, frame.height)
-        ready = self._prepare(letterbox)
-        ready.fill(frame, letterbox)
-        found = self.family.decode(ready.runtime.run(), self.conf, (letterbox.net_h, letterbox.net_w))
+    def _run(self, ready: _Ready, batch: Sequence[tuple[Frame, Letterbox]]) -> list[Detections]:
+        for fill, (frame, letterbox) in zip(ready.fill, batch, strict=False):
+            fill(frame, letterbox)
+        outputs = ready.runtime.run(len(batch))
+        return [
+            self._decoded([output[number : number + 1] for output in outputs], frame, letterbox)
+            for number, (frame, letterbox) in enumerate(batch)
+        ]
+
+    def _decoded(self, outputs: list[F32], frame: Frame, letterbox: Letterbox) -> Detections:
+        found = self.family.decode(outputs, self.conf, (letterbox.net_h, letterbox.net_w))
         found = settled(found, self.family.iou, len(self.names))
         return Detections(
             letterbox.to_frame(found.boxes), found.scores, found.classes, letterbox.to_frame(found.landmarks),
@@ -107,9 +128,11 @@ class Detector:
         )  # fmt: skip
 
     def _letterbox(self, width: int, height: int) -> Letterbox:
-        if self.fixed_size is None:
+        if self.fixed_size is None and self.kind not in GPU_KINDS:
             return Letterbox.fit(width, height, self.long_side, self.family.stride)
-        net_h, net_w = self.fixed_size
+        # On a GPU a square, so that frames of all shapes go together and few shapes are compiled.
+        side = -(-self.long_side // self.family.stride) * self.family.stride
+        net_h, net_w = self.fixed_size or (side, side)
         stretched = self.family.look is not None and self.family.look.stretched
         return Letterbox.within(width, height, net_w, net_h, stretched=stretched)
 
@@ -118,15 +141,22 @@ class Detector:
         ready = self._ready.pop(shape, None)
         if ready is None:
             runtime = open_runtime(self.model, *shape, kind=self.kind, precision=self.precision, threads=self.threads)
-            ready = _Ready(runtime, _filling(runtime, self.family.look))
+            ready = _Ready(runtime, [_filling(slot, self.family.look) for slot in runtime.slots])
             while len(self._ready) >= SHAPES_KEPT:
                 del self._ready[next(iter(self._ready))]
         self._ready[shape] = ready
         return ready
 
     def warm_up(self, width: int, height: int) -> None:
-        """Compile for frames of this size and run once, so that the first real frame is not late."""
-        self._prepare(self._letterbox(width, height)).runtime.run()
+        """Compile for frames of this size and run each batch once, so that the first real frame is not late."""
+        runtime = self._prepare(self._letterbox(width, height)).runtime
+        for batch in runtime.batches:
+            runtime.run(batch)
+
+    @property
+    def batches(self) -> tuple[int, ...]:
+        """How many frames of one shape go together, at the sizes that a run takes as long as; (1,) before the first run."""
+        return next((ready.runtime.batches for ready in self._ready.values()), (1,))
 
     def describe(self) -> dict[str, Any]:
         """What runs where, for `fancam doctor`, summaries and metrics; the precision is what was asked for until a network
@@ -164,6 +194,9 @@ def open_detector(
         if not available():
             raise RuntimeFailure(f"no runtime here: install one of {', '.join(KINDS)}")
         runtime = available()[0]
+    elif runtime in GPU_KINDS:
+        if why := trouble(runtime):
+            raise RuntimeFailure(why)
     elif runtime not in available():
         raise RuntimeFailure(f"the runtime {runtime} cannot be used here: fancam doctor says why")
     if precision == "auto":

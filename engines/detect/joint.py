@@ -71,6 +71,11 @@ class JointDetector:
         for detector in self.detectors:
             detector.warm_up(width, height)
 
+    @property
+    def batches(self) -> tuple[int, ...]:
+        """Those of the network that takes the fewest frames at once."""
+        return min((detector.batches for detector in self.detectors), key=lambda batches: batches[-1])
+
     def describe(self) -> dict[str, Any]:
         """The first network's description, and the others' beside it."""
         first, *others = (detector.describe() for detector in self.detectors)

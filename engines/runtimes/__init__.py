@@ -18,9 +18,14 @@ logger = logging.getLogger(__name__)
 # OpenVINO's package tells its makers of each import, over the network, where this module is found; without it, it does not.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
-RuntimeKind = Literal["openvino", "onnxruntime"]
+RuntimeKind = Literal["openvino", "onnxruntime", "tensorrt", "torch_cuda"]
 KINDS: Final[tuple[RuntimeKind, ...]] = ("openvino", "onnxruntime")
+"""Of the CPU, best first: what "auto" chooses from."""
+GPU_KINDS: Final[tuple[RuntimeKind, ...]] = ("tensorrt", "torch_cuda")
 Precision = Literal["f32", "bf16", "int8"]
+BATCHES: Final = (1, 8, 32)
+"""How many pictures go together on a GPU; fewer are filled up to the next of these."""
+EXTRAS: Final = {"tensorrt": "tensorrt", "torch_cuda": "cuda"}
 PROBE_SIZE: Final = 640, 640
 """Height and width of the picture that a network of open size is looked at with."""
 
@@ -30,19 +35,23 @@ class RuntimeFailure(Exception):
 
 
 class Runtime(Protocol):
-    """A network compiled for one input size, with one picture's input buffers of its own. Not thread-safe.
+    """A network compiled for one input size, with input buffers of its own. Not thread-safe.
 
-    `inputs`: by the network's own names, filled by the caller before `run`: `y` (1, height, width) and `uv` (2, height / 2,
-    width / 2) uint8, or one picture (3, height, width) float32.
+    `slots`: of each picture that can go together, by the network's own names, filled by the caller before `run`: `y` (1, height,
+    width) and `uv` (2, height / 2, width / 2) uint8, or one picture (3, height, width) float32. On a CPU there is one.
     """
 
     kind: RuntimeKind
     precision: str
-    """What the network computes in: f32, bf16 or int8."""
+    """What the network computes in: f32, bf16, f16 or int8."""
+    batches: tuple[int, ...]
+    """The sizes that it is compiled for: fewer pictures take as long as the next of them."""
+    slots: list[dict[str, NDArray[Any]]]
     inputs: dict[str, NDArray[Any]]
+    """The first slot."""
 
-    def run(self) -> list[F32]:
-        """The outputs for what is in `inputs`, whole, in the network's order, valid until the next run."""
+    def run(self, count: int = 1) -> list[F32]:
+        """The outputs for the first `count` slots, (count, …), in the network's order, valid until the next run."""
 
 
 def open_runtime(
@@ -67,6 +76,19 @@ def open_runtime(
         from engines.runtimes.openvino import OpenVinoRuntime
 
         return OpenVinoRuntime(model, height, width, precision, threads)
+    if kind == "torch_cuda":
+        if why := trouble(kind):
+            raise RuntimeFailure(why)
+        from engines.runtimes.torch_cuda import TorchCudaRuntime
+
+        return TorchCudaRuntime(model, height, width)
+    if kind == "tensorrt":
+        if why := trouble(kind):
+            raise RuntimeFailure(why)
+        from engines.runtimes.tensorrt import TensorRtRuntime, open_plan
+
+        outputs = [port.name for port in read_signature(model, "onnxruntime").outputs]
+        return TensorRtRuntime(*open_plan(model, (height, width)), outputs)
     from engines.runtimes.onnxruntime import OnnxRuntime
 
     return OnnxRuntime(model, height, width, precision, threads)
@@ -84,6 +106,12 @@ def read_signature(model: Path, kind: RuntimeKind = "openvino") -> Signature:
         from engines.runtimes import openvino
 
         return openvino.read_signature(model)
+    if kind == "tensorrt":
+        if why := trouble(kind):
+            raise RuntimeFailure(why)
+        from engines.runtimes import tensorrt
+
+        return tensorrt.read_signature(model)
     from engines.runtimes import onnxruntime
 
     return onnxruntime.read_signature(model)
@@ -103,12 +131,43 @@ def available() -> tuple[RuntimeKind, ...]:
     return tuple(found)
 
 
+@cache
+def trouble(kind: RuntimeKind) -> str | None:
+    """Why a runtime of `GPU_KINDS` cannot be used here, in one line that says what to do, or None."""
+    try:
+        if kind == "tensorrt":
+            from engines.runtimes import tensorrt
+
+            return tensorrt.trouble()
+        from engines.runtimes import torch_cuda
+
+        return torch_cuda.trouble()
+    except ImportError as error:
+        return (
+            f"{kind} needs what is not installed ({str(error).splitlines()[0]}): pip install 'fancam[{EXTRAS[kind]}]'"
+        )
+
+
+def batch_for(count: int, batches: tuple[int, ...]) -> int:
+    """The smallest batch that `count` pictures fit into.
+
+    Raises:
+        ValueError: there is none.
+    """
+    for batch in batches:
+        if 0 < count <= batch:
+            return batch
+    raise ValueError(f"from 1 to {batches[-1]} pictures go together, not {count}")
+
+
 def best_precision(kind: RuntimeKind) -> Precision:
     """The fastest precision that this CPU has instructions for."""
     if kind == "openvino":
         from engines.runtimes.openvino import best_precision as best
 
         return best()
+    if kind in GPU_KINDS:
+        return "f32"  # of the file; on the GPU a network computes in what its plan holds, or in f16
     return "int8" if has_int8_instructions() else "f32"
 
 

@@ -23,7 +23,7 @@ def read_signature(model: Path) -> Signature:
     size = declared_size(inputs, PROBE_SIZE)
     outputs = _ports(session.get_outputs())
     if any(None in port.shape for port in outputs):
-        zeros = _buffers(model, inputs, *size)
+        zeros = _buffers(model, inputs, *size, half=True)
         given = session.run(None, zeros)
         outputs = tuple(Port(port.name, port.dtype, out.shape) for port, out in zip(outputs, given, strict=True))
     return Signature(inputs, outputs, size, session.get_modelmeta().custom_metadata_map)
@@ -49,9 +49,11 @@ def _ports(nodes: list[Any]) -> tuple[Port, ...]:
     return tuple(ports)
 
 
-def _buffers(model: Path, inputs: tuple[Port, ...], height: int, width: int) -> dict[str, np.ndarray]:
+def _buffers(
+    model: Path, inputs: tuple[Port, ...], height: int, width: int, *, half: bool = False
+) -> dict[str, np.ndarray]:
     try:
-        shapes = input_shapes(inputs, height, width)
+        shapes = input_shapes(inputs, height, width, half=half)
     except ValueError as error:
         raise RuntimeFailure(f"{model}: {error}") from error
     return {port.name: np.zeros(shapes[port.name], port.dtype) for port in inputs}
@@ -61,6 +63,7 @@ class OnnxRuntime:
     """One session; where the network leaves its size open, the input buffers fix it."""
 
     kind: RuntimeKind = "onnxruntime"
+    batches: tuple[int, ...] = (1,)
 
     def __init__(self, model: Path, height: int, width: int, precision: Precision, threads: int) -> None:
         self._session = _session(model, threads)
@@ -68,6 +71,7 @@ class OnnxRuntime:
         self.precision = "int8" if is_quantised(model) else "f32"
         self._whole = _buffers(model, _ports(self._session.get_inputs()), height, width)
         self.inputs = {name: buffer[0] for name, buffer in self._whole.items()}
+        self.slots = [self.inputs]
 
-    def run(self) -> list[F32]:
+    def run(self, count: int = 1) -> list[F32]:
         return self._session.run(None, self._whole)

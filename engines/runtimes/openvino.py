@@ -84,6 +84,7 @@ class OpenVinoRuntime:
     """One compiled model, one infer request, its inputs shared with numpy."""
 
     kind: RuntimeKind = "openvino"
+    batches: tuple[int, ...] = (1,)
 
     def __init__(self, model: Path, height: int, width: int, precision: Precision, threads: int) -> None:
         network = _read(model)
@@ -94,6 +95,7 @@ class OpenVinoRuntime:
         self.precision: str = "int8" if is_quantised(model) else precision
         whole = {port.name: np.zeros(shapes[port.name], port.dtype) for port in _ports(network.inputs)}
         self.inputs = {name: buffer[0] for name, buffer in whole.items()}
+        self.slots = [self.inputs]
         self._request = compiled.create_infer_request()
         for name, buffer in whole.items():
             self._request.set_tensor(name, ov.Tensor(buffer, shared_memory=True))
@@ -110,6 +112,6 @@ class OpenVinoRuntime:
             "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
         }
 
-    def run(self) -> list[F32]:
+    def run(self, count: int = 1) -> list[F32]:
         self._request.infer()
         return [output.data for output in self._outputs]

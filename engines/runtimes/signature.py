@@ -48,8 +48,8 @@ def declared_size(inputs: tuple[Port, ...], otherwise: tuple[int, int]) -> tuple
     return height or otherwise[0], width or otherwise[1]
 
 
-def input_shapes(inputs: tuple[Port, ...], height: int, width: int) -> dict[str, Shape]:
-    """The whole shape of each input for one picture of `height` × `width`.
+def input_shapes(inputs: tuple[Port, ...], height: int, width: int, *, half: bool = False) -> dict[str, Shape]:
+    """The whole shape of each input for one picture of `height` × `width`; `half`: a picture may be in float16 too.
 
     Raises:
         ValueError: in one line, why the network does not take such a picture.
@@ -59,7 +59,7 @@ def input_shapes(inputs: tuple[Port, ...], height: int, width: int) -> dict[str,
         dtype = "uint8"
     elif len(inputs) == 1:
         wanted = {inputs[0].name: (1, 3, height, width)}
-        dtype = "float32"
+        dtype = "float16" if half and inputs[0].dtype == "float16" else "float32"
     else:
         raise ValueError(
             f"a network takes y and uv or one picture, this one {', '.join(map(str, inputs)) or 'nothing'}"

@@ -1,7 +1,10 @@
 """Drawn scenes as training pictures: rendered once into a folder, with a label file like that of the photographs."""
 
 import json
+import multiprocessing
 import os
+from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
 from pathlib import Path
 
 import cv2
@@ -14,6 +17,8 @@ LABELS = "scenes.jsonl"
 FIRST_SEED = 1_000_000
 SIZES_PX = ((640, 640), (640, 360), (480, 640), (480, 480))
 JPEG_QUALITY = 92
+#: With fewer, starting another process takes longer than drawing.
+SCENES_A_PROCESS = 50
 
 
 def draw(folder: Path, count: int, first_seed: int = FIRST_SEED) -> Path:
@@ -25,9 +30,15 @@ def draw(folder: Path, count: int, first_seed: int = FIRST_SEED) -> Path:
     if labels.is_file() and len(labels.read_text(encoding="utf-8").splitlines()) >= count:
         return labels
     folder.mkdir(parents=True, exist_ok=True)
-    lines = [json.dumps(_draw_one(folder, first_seed + i)) for i in range(count)]
+    seeds = range(first_seed, first_seed + count)
+    if count < SCENES_A_PROCESS:
+        lines = [_draw_one(folder, seed) for seed in seeds]
+    else:
+        processes = min(count // SCENES_A_PROCESS, os.cpu_count() or 1)
+        with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+            lines = list(pool.map(_draw_one, repeat(folder), seeds, chunksize=8))
     aside = folder / (LABELS + ".part")
-    aside.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    aside.write_text("\n".join(map(json.dumps, lines)) + "\n", encoding="utf-8")
     os.replace(aside, labels)
     return labels
 

@@ -149,15 +149,15 @@ class Trainer:
         )
         os.replace(aside, self.folder / CHECKPOINT)
 
-    def run(self, stream: Iterator[Batch]) -> None:
-        """Train to the end of the plan on batches that start at `self.step`."""
+    def run(self, stream: Iterator[Batch], stop_after_s: float = math.inf) -> None:
+        """Train to the end of the plan, or for so long now, on batches that start at `self.step`."""
         self.network.train()
         before_s, started, saved = self.ran_s, time.monotonic(), time.monotonic()
         sums: dict[str, float] = {}
         summed = 0
         for batch in stream:
             progress = self.plan.progress(self.step, self.ran_s)
-            if progress >= 1:
+            if progress >= 1 or time.monotonic() - started > stop_after_s:
                 break
             rate = learning_rate(self.plan.learning_rate, self.step, progress)
             for group in self.optimizer.param_groups:

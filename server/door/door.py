@@ -50,6 +50,7 @@ class Door:
         self.supervisor = Supervisor(
             {
                 "look_ahead": settings.look_ahead,
+                "runtime": settings.runtime,
                 "networks": networks.as_json(),
                 "members": networks.members,
             },

@@ -18,6 +18,7 @@ import cv2
 from engines.detect.detector import Detector
 from engines.detect.networks import open_networks
 from engines.models.networks import Networks
+from engines.runtimes import GPU_KINDS
 from server import logs
 from server.studio.calibrate import known_or_measured
 from server.studio.canary import finds_known_face
@@ -36,6 +37,10 @@ DETECTOR_SETTINGS: Final = ("runtime", "precision", "long_side", "threads", "con
 def make_detector(settings: dict[str, Any]) -> Detector:
     """The detector that the HELLO asks for; what it does not mention stays at the default."""
     wishes = {name: settings[name] for name in DETECTOR_SETTINGS if name in settings}
+    if wishes.get("runtime") in GPU_KINDS:
+        # CUDA maps the memory of all devices into the address space: no limit of that leaves it room.
+        most = resource.getrlimit(resource.RLIMIT_AS)[1]
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
     return open_networks(Networks.from_json(settings.get("networks", ())), **wishes)
 
 

@@ -26,6 +26,7 @@ from server.studio.costs import (
     TRACK,
     Cost,
     Stopwatch,
+    detect_stage,
     encode_stage,
     keep,
     load,
@@ -82,7 +83,20 @@ def measure(detector: Detector, seconds: float = SECONDS) -> dict[str, Cost]:
             break
         stages.take(picture, number * TICKS, detector)
     stages.close()
+    _time_batches(detector, samples)
     return {stage: _typical(taken[1:]) for stage, taken in samples.items()}
+
+
+def _time_batches(detector: Detector, samples: dict[str, list[tuple[float, float]]]) -> None:
+    """Where pictures go together, each size of batch."""
+    frame = next(_pan())
+    for batch in detector.batches[1:]:
+        for _ in range(LEAST_ROUNDS):
+            watch = Stopwatch()
+            detector.detect([frame] * batch)
+            cpu_ns, wall_ns = watch.read_ns()
+            pixels = network_pixels(WIDTH, HEIGHT, DEFAULT_LONG_SIDE)
+            samples[detect_stage(batch)].append((cpu_ns / pixels, wall_ns / pixels))
 
 
 class _Stages:

@@ -35,6 +35,11 @@ TRACK: Final = "track"
 RENDER: Final = "render"
 
 
+def detect_stage(batch: int) -> str:
+    """A run of the network on so many pictures; its pixels are those of the largest of them."""
+    return DETECT if batch == 1 else f"{DETECT} x{batch}"
+
+
 def encode_stage(codec: Codec, preset: str) -> str:
     """libvpx has no presets of ours."""
     return f"encode {codec} {preset}" if codec == "h264" else f"encode {codec}"

@@ -1,4 +1,4 @@
-"""The detector's threads: one picture at a time from the scheduler, watched so that one that hangs is replaced."""
+"""The detector's threads: a batch at a time from the scheduler, watched so that one that hangs is replaced."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Final, Protocol
 
 from engines.detect.detector import Detector
 from engines.frame import Detections, Frame
-from server.studio.costs import DETECT, Costs, Stopwatch, network_pixels
+from engines.runtimes import batch_for
+from server.studio.costs import Costs, Stopwatch, detect_stage, network_pixels
 from server.studio.ladder import FULL_SIDE_PX, SMALL_SIDE_PX
 from server.studio.ledger import Tally
 from server.studio.scheduler import Choice, Scheduler
@@ -56,10 +57,27 @@ class Sink(Protocol):
     def dropped(self, frame: Frame, reason: str) -> None: ...
 
 
+Job = tuple[Sink, Frame]
+Warm = tuple[int, int, int]
+"""Width, height and the long side of the network's picture."""
+
+
+def _by_side(jobs: Sequence[Job]) -> dict[int, list[Job]]:
+    """What goes together: by the long side of the network's picture."""
+    groups: dict[int, list[Job]] = {}
+    for job in jobs:
+        groups.setdefault(job[0].long_side, []).append(job)
+    return groups
+
+
+def _largest_px(jobs: Sequence[Job], side: int) -> float:
+    return max(network_pixels(frame.width, frame.height, side) for _, frame in jobs)
+
+
 @dataclass(slots=True, eq=False)
 class _Worker:
     deadline_ns: int
-    serves: Sink | None = None
+    serves: list[Sink] = field(default_factory=list)
     abandoned: bool = False
 
 
@@ -84,10 +102,11 @@ class Inference:
     ) -> None:
         self._make_detector, self._canary, self._tally, self._costs = make_detector, canary, tally, costs
         self._on_ready, self._on_fatal = on_ready, on_fatal
-        self._scheduler: Scheduler[tuple[Sink, Frame]] = Scheduler(self._latency_ns)
+        self._scheduler: Scheduler[Job] = Scheduler(self._latency_ns)
         self._changed = threading.Condition()
         self._closed = False
         self._restarts = 0
+        self._batches: tuple[int, ...] = (1,)
         self._told_ready = False
         self.trouble: str | None = WARMING_UP
         """Why no frame of any stream is analysed at present, or None."""
@@ -120,21 +139,22 @@ class Inference:
                     worker.deadline_ns += extra_ns
 
     def watch(self, now_ns: int) -> None:
-        """Replace the workers that have been at one picture for longer than their deadline."""
+        """Replace the workers that have been at one batch for longer than their deadline."""
         for worker in list(self._workers):
             with self._changed:
                 late = 0 < worker.deadline_ns < now_ns and not worker.abandoned
                 worker.abandoned |= late
-                served = worker.serves
+                served = list(worker.serves)
             if late:
                 self._tally.count("hung")
                 self._replace(worker, served, SILENT)
 
-    def _latency_ns(self, frames: Sequence[tuple[Sink, Frame]]) -> int:
-        """One after the other: on a CPU a batch gains nothing."""
+    def _latency_ns(self, frames: Sequence[Job]) -> int:
+        """As measured: one run for those of one size of the network's picture."""
+        groups = _by_side(frames)
         return sum(
-            self._costs.wall_ns(DETECT, network_pixels(frame.width, frame.height, stream.long_side))
-            for stream, frame in frames
+            self._costs.wall_ns(detect_stage(batch_for(len(group), self._batches)), _largest_px(group, side))
+            for side, group in groups.items()
         )
 
     def _start_worker(self) -> None:
@@ -142,14 +162,14 @@ class Inference:
         self._workers.append(worker)
         threading.Thread(target=self._run, args=(worker,), name="inference", daemon=True).start()
 
-    def _replace(self, worker: _Worker, served: Sink | None, reason: str) -> None:
+    def _replace(self, worker: _Worker, served: Sequence[Sink], reason: str) -> None:
         logger.error("%s: starting another one", reason)
         self._restarts += 1
         self._workers.remove(worker)
-        if served is not None:
+        for stream in served:
             with self._changed:
-                self._scheduler.done(served.ident)
-            served.failed(reason)
+                self._scheduler.done(stream.ident)
+            stream.failed(reason)
         if self._restarts > MAX_RESTARTS:
             self._on_fatal(f"{reason}, after {MAX_RESTARTS} restarts")
         elif not self._closed:
@@ -158,7 +178,7 @@ class Inference:
             self._start_worker()
 
     def _run(self, worker: _Worker) -> None:
-        warm: set[tuple[int, int, int]] = set()
+        warm: set[Warm] = set()
         try:
             detector = self._make_detector()
             for (width, height), side in product(COMMON_SIZES, SIDES_PX):
@@ -167,8 +187,11 @@ class Inference:
             logger.warning("the detector cannot be started: %r", error)
             time.sleep(1)
             if not worker.abandoned:
-                self._replace(worker, None, FAILED)
+                self._replace(worker, (), FAILED)
             return
+        with self._changed:
+            self._batches = detector.batches
+            self._scheduler.most = detector.batches[-1]
         canary_due_ns = 0
         while True:
             if time.monotonic_ns() >= canary_due_ns:
@@ -177,11 +200,11 @@ class Inference:
                 if passed and not self._told_ready:
                     self._told_ready = True
                     self._on_ready(detector)
-            job = self._next(worker, canary_due_ns)
+            jobs = self._next(worker, canary_due_ns)
             if worker.abandoned or self._closed:
                 return
-            if job is not None:
-                self._serve(worker, detector, warm, *job)
+            for side, group in _by_side(jobs).items():
+                self._serve(worker, detector, warm, side, group)
 
     def _check(self, worker: _Worker, detector: Detector) -> bool:
         worker.deadline_ns = time.monotonic_ns() + CHECK_NS
@@ -201,8 +224,8 @@ class Inference:
             logger.warning("the detector failed its check: it did not find the known face")
         return passed
 
-    def _next(self, worker: _Worker, until_ns: int) -> tuple[Sink, Frame] | None:
-        """Wait for a frame; None at `until_ns`, or when this worker is to end."""
+    def _next(self, worker: _Worker, until_ns: int) -> list[Job]:
+        """Wait for frames; none at `until_ns`, or when this worker is to end."""
         with self._changed:
             while not (self._closed or worker.abandoned):
                 now_ns = time.monotonic_ns()
@@ -210,66 +233,80 @@ class Inference:
                 if choice.batch or choice.hopeless:
                     return self._take(worker, choice, now_ns)
                 if now_ns >= until_ns:
-                    return None
+                    return []
                 self._changed.wait((until_ns - now_ns) / 1e9)
-        return None
+        return []
 
-    def _take(self, worker: _Worker, choice: Choice[tuple[Sink, Frame]], now_ns: int) -> tuple[Sink, Frame] | None:
-        """What is to be done of a choice, if anything is; frames for which there is no time are let go."""
+    def _take(self, worker: _Worker, choice: Choice[Job], now_ns: int) -> list[Job]:
+        """What is to be done of a choice; frames for which there is no time are let go."""
         for late in choice.hopeless:
             stream, frame = late.frame
             stream.dropped(frame, NO_TIME)
-        if not choice.batch:
-            return None
-        stream, frame = choice.batch[0].frame
-        worker.serves = stream
-        worker.deadline_ns = now_ns + HANG_NS
-        frame.ledger.batched = now_ns
-        return stream, frame
+        jobs = [waiting.frame for waiting in choice.batch]
+        worker.serves = [stream for stream, _ in jobs]
+        worker.deadline_ns = now_ns + HANG_NS if jobs else 0
+        for _, frame in jobs:
+            frame.ledger.batched = now_ns
+        return jobs
 
-    def _serve(
-        self, worker: _Worker, detector: Detector, warm: set[tuple[int, int, int]], stream: Sink, frame: Frame
-    ) -> None:
-        trouble: str | None = FAILED
+    def _serve(self, worker: _Worker, detector: Detector, warm: set[Warm], side: int, jobs: Sequence[Job]) -> None:
+        found: Sequence[Detections | None] = [None] * len(jobs)
         try:
-            detections = self._detect(worker, detector, warm, frame, stream.long_side)
+            found = self._detect(worker, detector, warm, jobs, side)
+        except Exception as error:  # noqa: BLE001 (as above)
+            self._failed(error)
+        detected_ns = time.monotonic_ns()
+        for (stream, frame), detections in zip(jobs, found, strict=True):
             with self._changed:
                 if worker.abandoned:
                     return
-            frame.ledger.detected = time.monotonic_ns()
+            self._hand_on(worker, stream, frame, detections, detected_ns)
+
+    def _hand_on(
+        self, worker: _Worker, stream: Sink, frame: Frame, detections: Detections | None, detected_ns: int
+    ) -> None:
+        trouble: str | None = FAILED
+        try:
             if self.trouble is not None:
                 trouble = self.trouble
-            elif detections.belong_to(frame):
+            elif detections is not None and detections.belong_to(frame):
+                frame.ledger.detected = detected_ns
                 stream.detected(frame, detections)
                 trouble = None
         except Exception as error:  # noqa: BLE001 (as above)
-            self._tally.count("failed")
-            logger.warning("a frame could not be analysed: %r", error)
+            self._failed(error)
         with self._changed:
             if worker.abandoned:
                 return
-            worker.serves, worker.deadline_ns = None, 0
+            worker.serves.remove(stream)
+            worker.deadline_ns = time.monotonic_ns() + HANG_NS if worker.serves else 0
         if trouble is not None:
             stream.failed(trouble)
         with self._changed:
             self._scheduler.done(stream.ident)
             self._changed.notify()
 
+    def _failed(self, error: Exception) -> None:
+        self._tally.count("failed")
+        logger.warning("a frame could not be analysed: %r", error)
+
     def _detect(
-        self, worker: _Worker, detector: Detector, warm: set[tuple[int, int, int]], frame: Frame, side: int
-    ) -> Detections:
-        if (frame.width, frame.height, side) not in warm:
-            worker.deadline_ns = time.monotonic_ns() + PREPARE_NS
-            self._warm_up(detector, warm, frame.width, frame.height, side)
-            worker.deadline_ns = time.monotonic_ns() + HANG_NS
+        self, worker: _Worker, detector: Detector, warm: set[Warm], jobs: Sequence[Job], side: int
+    ) -> list[Detections]:
+        frames = [frame for _, frame in jobs]
+        for size in {(frame.width, frame.height) for frame in frames}:
+            if (*size, side) not in warm:
+                worker.deadline_ns = time.monotonic_ns() + PREPARE_NS
+                self._warm_up(detector, warm, *size, side)
+                worker.deadline_ns = time.monotonic_ns() + HANG_NS
         detector.long_side = side
         watch = Stopwatch()
-        (detections,) = detector.detect([frame])
-        self._costs.note(DETECT, network_pixels(frame.width, frame.height, side), watch)
-        return detections
+        found = detector.detect(frames)
+        self._costs.note(detect_stage(batch_for(len(frames), self._batches)), _largest_px(jobs, side), watch)
+        return found
 
     @staticmethod
-    def _warm_up(detector: Detector, warm: set[tuple[int, int, int]], width: int, height: int, side: int) -> None:
+    def _warm_up(detector: Detector, warm: set[Warm], width: int, height: int, side: int) -> None:
         detector.long_side = side
         detector.warm_up(width, height)
         warm.add((width, height, side))

@@ -28,6 +28,7 @@ def test_the_verbs_are_these() -> None:
             "detect",
             "track",
             "models",
+            "engines",
             "scene",
             "doctor",
             "train",

@@ -6,6 +6,7 @@ import json
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -43,6 +44,18 @@ def test_a_missing_runtime_is_seen_with_its_cure_and_one_is_enough(
     assert "no      runtime openvino: does not import" in said
     assert "pip install openvino" in said
     assert "runtime onnxruntime, precision" in said  # what detects instead
+
+
+def test_why_a_gpu_is_not_used_is_one_line_and_no_fault(capsys: pytest.CaptureFixture[str]) -> None:
+    if Path("/proc/driver/nvidia/version").exists():
+        pytest.skip("a GPU is here")
+    assert run("doctor", "--json") == 0
+    found = {finding["what"]: finding for finding in json.loads(capsys.readouterr().out)}
+    for kind in ("tensorrt", "torch_cuda"):
+        finding = found[f"runtime {kind}"]
+        assert (finding["ok"], finding["needed"]) == (False, False)
+        assert "pip install" in finding["says"] or "NVIDIA" in finding["says"]
+        assert "\n" not in finding["says"]
 
 
 def test_without_any_runtime_it_fails_and_says_so(

@@ -9,6 +9,7 @@ import pytest
 from engines.models import default_face_model
 from engines.runtimes import KINDS, RuntimeFailure, open_runtime, read_signature
 from engines.runtimes.signature import Port, declared_size, input_shapes
+from tests.onnx_made import HALF, field, model, node, port
 
 
 def test_our_own_network_takes_planes_of_any_size() -> None:
@@ -68,3 +69,15 @@ def test_inputs_that_are_no_picture_are_refused_in_one_line(inputs: tuple[Port, 
     with pytest.raises(ValueError, match=r"expected an input|takes y and uv or one picture") as caught:
         input_shapes(inputs, *declared_size(inputs, (64, 64)))
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_file_in_half_precision_is_read_for_a_gpu_and_refused_on_a_cpu(tmp_path: Path) -> None:
+    path = tmp_path / "half.onnx"
+    to_float = field(1, "to") + field(3, 1) + field(20, 2)
+    ends = [port("images", (None, 3, 64, 96), HALF)], [port("output0", (None, 3, 64, 96))]
+    path.write_bytes(model([node("Cast", ["images"], ["output0"], to_float)], *ends))
+    said = read_signature(path, "onnxruntime")
+    assert [one.dtype for one in said.inputs] == ["float16"]
+    assert [one.shape for one in said.outputs] == [(1, 3, 64, 96)]
+    with pytest.raises(RuntimeFailure, match="expected an input images float32"):
+        open_runtime(path, 64, 96, kind="onnxruntime")

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engines.runtimes import GPU_KINDS, KINDS
 from server.config import config_text, toml
 from server.settings import Settings, group_of, load_settings
 
@@ -31,6 +32,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "cover": WORDS,
     "cover_heads": st.booleans(),
     "model_folder": st.none() | PATHS,
+    "runtime": st.sampled_from(["auto", *KINDS, *GPU_KINDS]),
     "keep_audio": st.booleans(),
     "budget_ms": st.integers(20, 10_000),
     "look_ahead": st.integers(0, 3),

@@ -12,7 +12,7 @@ import onnxruntime
 import pytest
 import torch
 
-from engines.train import data, export
+from engines.train import data, export, scenes
 from engines.train.network import FaceNet
 from engines.train.trainer import (
     CHECKPOINT,
@@ -70,6 +70,14 @@ def test_a_resumed_run_takes_the_same_steps(tmp_path, labelled):
         assert torch.allclose(value.double(), resumed.average.state[name].double(), atol=1e-6), name
 
 
+def test_a_run_that_stops_for_now_goes_on_later(tmp_path, labelled):
+    trainer = Trainer(tmp_path, plan(4))
+    pictures = data.Album(data.read_labels(labelled))
+    trainer.run(data.batches(pictures, 0, itertools.count(), 4), stop_after_s=1e-9)
+    assert trainer.step < 4
+    assert train(tmp_path, labelled, plan(4), resume=True).step == 4
+
+
 def test_a_killed_run_keeps_its_last_checkpoint(tmp_path, labelled):
     train(tmp_path, labelled, plan(4), until=2)
     code = (
@@ -93,6 +101,15 @@ def test_a_run_begins_with_the_weights_it_is_given(tmp_path, labelled):
         assert torch.equal(value, first.average.state[name]), name
     with pytest.raises(TrainingError, match="go on from"):
         Trainer(tmp_path / "third", plan(3), start=tmp_path / "none.pt")
+
+
+def test_many_scenes_are_drawn_by_several_processes(tmp_path, monkeypatch):
+    one = json.loads(scenes.draw(tmp_path / "one", 3).read_text().splitlines()[2])
+    monkeypatch.setattr(scenes, "SCENES_A_PROCESS", 2)
+    labels = scenes.draw(tmp_path / "many", 4).read_text().splitlines()
+    assert json.loads(labels[2]) == one
+    assert (tmp_path / "many" / one["file"]).read_bytes() == (tmp_path / "one" / one["file"]).read_bytes()
+    assert len(labels) == 4
 
 
 def test_runs_do_not_overwrite_each_other(tmp_path, labelled):

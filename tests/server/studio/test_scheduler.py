@@ -162,3 +162,14 @@ def test_the_yardstick_agrees():
     rows = [row for row in json.loads(told.stdout)["rows"] if row["policy"] == "studio"]
     assert len(rows) == 3
     assert all(row["meets_aims"] for row in rows), rows
+
+
+@pytest.mark.parametrize(("ready", "together"), [(1, 1), (2, 1), (3, 1), (5, 5), (8, 8), (9, 8), (40, 32)])
+def test_as_many_go_together_as_are_done_fastest_by_what_was_measured(ready, together):
+    """An engine built for 1, 8 and 32: fewer take as long as the next of these, and 1 takes a quarter of 8."""
+
+    def latency_ns(frames):
+        return {1: 1, 8: 4, 32: 12}[next(size for size in (1, 8, 32) if len(frames) <= size)] * MS
+
+    waiting = [Waiting(stream, 1_000 * MS, stream) for stream in range(ready)]
+    assert len(choose(waiting, 0, latency_ns, {}, 32).batch) == together

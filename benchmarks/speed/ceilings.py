@@ -1,0 +1,61 @@
+"""What this machine reaches at most, measured in the same run: products of matrices and copies of memory.
+
+On a CPU by numpy in a process of its own, since its number of threads is set before it is loaded; on a GPU by torch
+(benchmarks/peers/torch_sizes.py).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from engines.train.networks.cost import Ceiling
+
+NUMPY: Final = """
+import json, time, numpy as np
+def best(work, rounds=12):
+    took = []
+    for _ in range(rounds):
+        start = time.perf_counter(); work(); took.append(time.perf_counter() - start)
+    return min(took)
+side = 1536
+a, b, c = (np.ones((side, side), np.float32) for _ in range(3))
+big, copy = np.ones(1 << 26, np.float32), np.empty(1 << 26, np.float32)
+flops = 2 * side**3 / best(lambda: np.matmul(a, b, out=c))
+print(json.dumps({"flops": flops, "bytes": 2 * big.nbytes / best(lambda: np.copyto(copy, big))}))
+"""
+TORCH_SIZES: Final = Path(__file__).parents[1] / "peers" / "torch_sizes.py"
+
+
+class Peer(NamedTuple):
+    """What torch told: the GPU's ceiling, and by net and batch the ms a picture of the network alone, eager and compiled."""
+
+    ceiling: Ceiling
+    rows: dict[tuple[str, int], dict[str, float]]
+    versions: dict[str, str]
+
+
+def cpu_ceiling(threads: int) -> Ceiling:
+    """In float32, on so many threads."""
+    names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+    told = _json([sys.executable, "-c", NUMPY], {name: str(threads) for name in names})
+    return Ceiling(told["flops"], told["bytes"])
+
+
+def ask_torch(nets: list[str], batches: list[int], folder: Path) -> Peer:
+    """Time the same networks in eager and compiled torch, in a process of its own, and the GPU's ceilings there."""
+    command = [sys.executable, str(TORCH_SIZES), "--nets", ",".join(nets), "--batch", ",".join(map(str, batches))]
+    told = _json(
+        command, {"PYTHONPATH": str(Path(__file__).parents[2]), "TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor")}
+    )
+    rows = {(row["net"], row["batch"]): row for row in told["rows"]}
+    return Peer(Ceiling(told["flops"], told["bytes"]), rows, told["versions"])
+
+
+def _json(command: list[str], environment: dict[str, str]) -> Any:
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env={**os.environ, **environment})
+    return json.loads(done.stdout.splitlines()[-1])

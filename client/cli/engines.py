@@ -1,0 +1,152 @@
+"""`fancam engines build | list`: TensorRT plans of networks, for this GPU."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from client.cli.main import VERBS, Failure
+
+APP = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    help=VERBS["engines"],
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+LIBRARY: Final = "tensorrt"
+POLL_S: Final = 0.2
+Folder = Annotated[Path | None, typer.Option(help="Where plans lie; else ~/.cache/fancam/plans.")]
+
+
+@contextmanager
+def failing() -> Iterator[None]:
+    from engines.models.onnx_file import BadModel
+    from engines.plans.store import PlanError
+
+    try:
+        yield
+    except (PlanError, BadModel) as error:
+        raise Failure(str(error)) from None
+
+
+@APP.command(help="Build the plan of an ONNX file: what it computes in is what the file says (fancam export).")
+def build(
+    model: Annotated[str, typer.Argument(help="An .onnx file, a name from `fancam models list`, or yolov5.")],
+    sizes: Annotated[
+        str, typer.Option(help="Of yolov5, which it needs: n,s,m,l,x,n6,s6,m6,l6,x6; with random weights, to measure.")
+    ] = "",
+    fp16: Annotated[bool, typer.Option("--fp16", help="yolov5 in fp16; of a file: refuse another precision.")] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="Likewise int8.")] = False,
+    batch: Annotated[str, typer.Option(help="Largest batches, one profile each.")] = "1,8,32",
+    side: Annotated[int, typer.Option(min=0, help="Of the pictures, px, for a network that takes any.")] = 0,
+    workspace: Annotated[int, typer.Option(min=0, help="Of GPU memory while building, MiB; 0: no limit.")] = 0,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Build it though it is there.")] = False,
+    gpu: Annotated[int, typer.Option(min=0, help="Number of the GPU.")] = 0,
+    folder: Folder = None,
+) -> None:
+    if fp16 and int8:
+        raise typer.BadParameter("--fp16 and --int8 are two plans", param_hint="--fp16")
+    if (model == "yolov5") != bool(sizes):
+        raise typer.BadParameter("yolov5 goes with --sizes, and nothing else does", param_hint="--sizes")
+    from engines.plans.build import Settings
+    from engines.plans.key import buckets_of
+
+    try:
+        buckets = buckets_of([int(part) for part in batch.split(",")])
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--batch") from None
+    settings = Settings(buckets, (side, side) if side else None, workspace)
+    precision = "fp16" if fp16 else "int8" if int8 else None
+    with failing():
+        target, there = _opened(gpu, folder)
+        for file in _files(model, sizes, precision, there.folder):
+            _build(file, target, settings, there, precision, rebuild)
+
+
+@APP.command("list", help="The plans there are, and whether they serve here.")
+def list_plans(json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False, folder: Folder = None) -> None:
+    from engines.plans.store import Store
+
+    with failing():
+        keys = Store(folder).built()
+    if json:
+        print(jsonlib.dumps([asdict(key) for key in keys], indent=1))
+        return
+    for key in keys:
+        height, width = key.size
+        batches = ", ".join(str(most) for _, _, most in key.buckets)
+        print(f"{key.onnx[:12]}  {key.precision}  {width} × {height}  batches {batches}  {_where(key.target)}")
+
+
+def _opened(gpu: int, folder: Path | None) -> tuple[Any, Any]:
+    """What to build for, and where plans lie."""
+    from engines.plans.gpu import read_gpu
+    from engines.plans.library import load_library, target_of
+    from engines.plans.store import Store
+
+    trt = load_library(LIBRARY)
+    return target_of(trt, read_gpu(gpu)), Store(folder)
+
+
+def _where(target: Any) -> str:
+    return ", ".join(part for part in (target.device or "no GPU", target.library, f"driver {target.driver}") if part)
+
+
+def _files(model: str, sizes: str, precision: str | None, folder: Path) -> Iterator[Path]:
+    if not sizes:
+        yield _file(model)
+        return
+    for size in sizes.split(","):
+        path = folder / f"yolov5{size}-{precision or 'fp32'}.onnx"
+        if not path.is_file():
+            _export(f"yolov5{size}", path, precision or "fp32")
+        yield path
+
+
+def _file(model: str) -> Path:
+    if "." in model or "/" in model:
+        return Path(model)
+    from client.cli.models import registry
+    from engines.models import default_face_model
+
+    return default_face_model() if model == "face_nano" else registry().path(model)
+
+
+def _export(net: str, path: Path, precision: str) -> None:
+    try:
+        from client.cli.export import write_converted
+        from engines.train.export import ExportError
+    except ModuleNotFoundError as error:
+        raise Failure(f"{error.name} is not installed: {net} is made by pip install 'fancam[train]'") from None
+    try:
+        write_converted(net, path, precision)
+    except ExportError as error:
+        raise Failure(str(error)) from None
+
+
+def _build(file: Path, target: Any, settings: Any, there: Any, precision: Any, rebuild: bool) -> None:
+    from client.cli.progress import progress
+    from engines.plans.child import Building, Order, built_already
+
+    order = Order(file, target, settings, there.folder, LIBRARY, precision)
+    if not rebuild and built_already(order):
+        print(f"{file.name}: its plan is there, for {_where(target)}")
+        return
+    building = Building(order)
+    try:
+        with progress(file.name, "%") as update:
+            while not building.done.wait(POLL_S):
+                update(round(100 * building.share), 100)
+    finally:
+        building.cancel()
+    if building.plan is None:
+        raise Failure(building.error)
+    print(f"{file.name}: {building.plan} in {building.seconds:.1f} s, {building.plan.stat().st_size / 1e6:.1f} MB")

@@ -1,0 +1,1 @@
+"""TensorRT plans: built from ONNX, kept under what they were built from and for, and loaded only there."""

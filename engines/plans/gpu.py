@@ -1,0 +1,106 @@
+"""The GPU as its driver names it, through NVML's C functions (nvml.h): nothing needs to be installed, no CUDA context is made."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from engines.plans.store import PlanError
+
+LIBRARY: Final = "libnvidia-ml.so.1"
+NAME_BYTES: Final = 96
+CLOCK_SM, CLOCK_MEMORY = 1, 2
+Load = Callable[[str], ctypes.CDLL]
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """`capability` as in "9.0"; `memory_mib` in all."""
+
+    name: str
+    driver: str
+    capability: str
+    memory_mib: int
+
+
+class _Memory(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_ulonglong) for name in ("total", "free", "used")]
+
+
+def read_gpu(index: int = 0, load: Load = ctypes.CDLL) -> Gpu:
+    """The GPU of this number in the driver's order.
+
+    Raises:
+        PlanError: no driver, or no such GPU.
+    """
+    with _opened(load) as library:
+        device = _device(library, index)
+        name, driver = (ctypes.create_string_buffer(NAME_BYTES) for _ in range(2))
+        major, minor = ctypes.c_int(), ctypes.c_int()
+        memory = _Memory()
+        _call(library, "nvmlDeviceGetName", device, name, NAME_BYTES)
+        _call(library, "nvmlSystemGetDriverVersion", driver, NAME_BYTES)
+        _call(library, "nvmlDeviceGetCudaComputeCapability", device, ctypes.byref(major), ctypes.byref(minor))
+        _call(library, "nvmlDeviceGetMemoryInfo", device, ctypes.byref(memory))
+        capability = f"{major.value}.{minor.value}"
+        return Gpu(name.value.decode(), driver.value.decode(), capability, memory.total >> 20)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Clocks in MHz, memory in use in MiB, by all processes."""
+
+    sm_mhz: int
+    memory_mhz: int
+    used_mib: int
+
+
+def read_state(index: int = 0, load: Load = ctypes.CDLL) -> State:
+    """The GPU's clocks and memory at this moment; raises `PlanError` as `read_gpu` does."""
+    with _opened(load) as library:
+        device = _device(library, index)
+        clocks = []
+        for which in (CLOCK_SM, CLOCK_MEMORY):
+            mhz = ctypes.c_uint()
+            _call(library, "nvmlDeviceGetClockInfo", device, which, ctypes.byref(mhz))
+            clocks.append(mhz.value)
+        memory = _Memory()
+        _call(library, "nvmlDeviceGetMemoryInfo", device, ctypes.byref(memory))
+        return State(clocks[0], clocks[1], memory.used >> 20)
+
+
+@contextmanager
+def _opened(load: Load) -> Iterator[ctypes.CDLL]:
+    try:
+        library = load(LIBRARY)
+    except OSError:
+        raise PlanError(
+            f"no NVIDIA driver on this machine ({LIBRARY} is not found): plans are built on their GPU"
+        ) from None
+    _call(library, "nvmlInit_v2")
+    try:
+        yield library
+    finally:
+        library.nvmlShutdown()
+
+
+def _device(library: ctypes.CDLL, index: int) -> ctypes.c_void_p:
+    count = ctypes.c_uint()
+    _call(library, "nvmlDeviceGetCount_v2", ctypes.byref(count))
+    if index >= count.value:
+        raise PlanError(f"no GPU {index}: the NVIDIA driver shows {count.value} here; in a container, pass --gpus")
+    device = ctypes.c_void_p()
+    _call(library, "nvmlDeviceGetHandleByIndex_v2", index, ctypes.byref(device))
+    return device
+
+
+def _call(library: ctypes.CDLL, name: str, *arguments: object) -> None:
+    code = getattr(library, name)(*arguments)
+    if code:
+        library.nvmlErrorString.restype = ctypes.c_char_p
+        raise PlanError(
+            f"the NVIDIA driver cannot be asked: {name} says {(library.nvmlErrorString(code) or b'').decode()}"
+        )

@@ -1,0 +1,106 @@
+"""One stream of one GPU for a library that is not torch: pycuda's memory and copies, CUDA graphs by cuda-bindings, which pycuda lacks.
+
+Both work in the device's primary context, which torch uses too. Nothing touches a GPU on import. One thread at a time; every call
+between `with gpu:`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, Self
+
+import numpy as np
+import pycuda.driver as pycuda
+from cuda.bindings import driver
+from numpy.typing import NDArray
+
+NON_BLOCKING: Final = 1
+"""CU_STREAM_NON_BLOCKING: the default stream, on which others may work, is not waited for."""
+
+
+class CudaFailure(Exception):
+    """The driver refused; the text says what."""
+
+
+def checked(answer: tuple[Any, ...]) -> Any:
+    """What a call of cuda-bindings gives beside its error.
+
+    Raises:
+        CudaFailure: that is none of success.
+    """
+    error, *values = answer
+    if error != driver.CUresult.CUDA_SUCCESS:
+        raise CudaFailure(f"the NVIDIA driver says {error.name}")
+    return values[0] if values else None
+
+
+class Gpu:
+    """The device's primary context, and a stream in it."""
+
+    def __init__(self, index: int = 0) -> None:
+        try:
+            pycuda.init()
+            self._context = pycuda.Device(index).retain_primary_context()
+        except pycuda.Error as error:
+            raise CudaFailure(f"GPU {index} cannot be used: {error}") from error
+        with self:
+            self._stream = pycuda.Stream(NON_BLOCKING)
+        self.handle: int = self._stream.handle
+
+    def __enter__(self) -> Self:
+        self._context.push()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pycuda.Context.pop()
+
+    def page_locked(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+        """Host memory, zeroed, that is copied from and to without the CPU."""
+        array = pycuda.pagelocked_empty(shape, dtype)
+        array[...] = 0
+        return array
+
+    def allocate(self, size: int) -> Any:
+        """Device memory; `int` gives its address, and it is free when nothing holds it."""
+        return pycuda.mem_alloc(max(1, size))
+
+    def upload(self, there: Any, here: NDArray[Any]) -> None:
+        pycuda.memcpy_htod_async(there, here, self._stream)
+
+    def download(self, here: NDArray[Any], there: Any) -> None:
+        pycuda.memcpy_dtoh_async(here, there, self._stream)
+
+    def synchronize(self) -> None:
+        self._stream.synchronize()
+
+    def capture(self, work: Callable[[], None]) -> Graph:
+        """What `work` adds to the stream, as a graph; it is not run. It must neither allocate nor wait."""
+        stream = driver.CUstream(self.handle)
+        mode = driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
+        checked(driver.cuStreamBeginCapture(stream, mode))
+        try:
+            work()
+        finally:
+            captured = driver.cuStreamEndCapture(stream)
+        return Graph(checked(captured), stream)
+
+    def close(self) -> None:
+        """After everything that was made in the context."""
+        with self:
+            del self._stream
+        self._context.detach()
+
+
+class Graph:
+    """Captured work, at fixed addresses."""
+
+    def __init__(self, graph: Any, stream: Any) -> None:
+        self._stream = stream
+        self._ready = checked(driver.cuGraphInstantiate(graph, 0))
+        checked(driver.cuGraphDestroy(graph))
+
+    def launch(self) -> None:
+        checked(driver.cuGraphLaunch(self._ready, self._stream))
+
+    def close(self) -> None:
+        checked(driver.cuGraphExecDestroy(self._ready))
