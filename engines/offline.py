@@ -6,7 +6,6 @@ path is smoothed without lag. Each source frame gives one redacted frame.
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -23,10 +22,11 @@ from engines.besides import Besides
 from engines.codecs.files import VideoFile
 from engines.codecs.mux import Audio, Mp4Writer
 from engines.detect.detector import Detector
-from engines.frame import F32, RTP_CLOCK_HZ
+from engines.frame import F32
+from engines.people import Fancam, People, Rows, Seen
 from engines.pipeline import Analysed, DelayLine, FancamFeed, Pipeline, RedactedFeed
 from engines.policy import Cover
-from engines.render.crop import DEFAULT_PRESET, output_size
+from engines.render.camera import DEFAULT_PRESET, output_size
 from engines.render.redact import Style
 from engines.render.zones import Zones
 from engines.report import Report, write_whole
@@ -35,9 +35,10 @@ from engines.track.lookahead import Lookahead
 
 LEAST_SEEN_S: Final = 1.0
 """People seen for less get no fancam."""
+MAX_GAP_S: Final = 1.0
+"""The longest gap that can be filled: frames wait little longer."""
 FRAMES_AHEAD: Final = 16
 """Analysed frames that wait for the encoders at most."""
-COLUMNS: Final = ("frame", "class", "x", "y", "w", "h", "pts_s", "track", "score", "state")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,8 @@ class Options:
     keep_audio: bool = False
     style: Style = "solid"
     preset: str = DEFAULT_PRESET
+    max_gap_s: float = MAX_GAP_S
+    """Where a person was not found for longer, nothing is filled."""
     x264_preset: str = "veryfast"
     crf: int = 23
     zones: Zones = field(default_factory=Zones)
@@ -137,17 +140,17 @@ def analyse(
     pipeline, lookahead = Pipeline(detector, besides=Besides(options.classes, options.heads)), DelayLine()
     if options.cover.shown(options.members):
         pipeline.recogniser = Recogniser(options.members)
-    confirmed: set[int] = set()
+    people = People(options.max_gap_s)
     for frame in source:
         analysed = pipeline.analyse(options.zones.burn(frame))
-        confirmed.update(analysed.tracks.ids[analysed.tracks.confirmed].tolist())
+        people.add(analysed)
         summary.frames += 1
         summary.faces += int((analysed.detections.scores >= 0.5).sum())
         for item, extra in lookahead.push(analysed):
-            yield Ready.of(item, extra, lookahead, confirmed)
+            yield Ready.of(item, extra, lookahead, people)
         progress(summary.frames, source.frames_expected)
     for item, extra in lookahead.flush():
-        yield Ready.of(item, extra, lookahead, confirmed)
+        yield Ready.of(item, extra, lookahead, people)
     summary.broken = source.broken
 
 
@@ -182,19 +185,20 @@ class Ready:
     extra_boxes: F32
     extra_ids: tuple[int, ...]
     """Whose the first of the extra boxes are."""
-    people: dict[int, tuple[F32, float]]
-    """Track → smoothed face (4,) xyxy px, seconds it is known to be seen in all."""
+    people: dict[int, Seen]
+    """By their tracks."""
     removed: NDArray[np.int32] | None = None
     """(m, 4): covers that a person has looked at and taken away."""
 
     @classmethod
-    def of(cls, item: Analysed, extra: F32, lookahead: Lookahead[Analysed], confirmed: set[int]) -> Ready:
-        people = {}
+    def of(cls, item: Analysed, extra: F32, lookahead: Lookahead[Analysed], people: People) -> Ready:
+        seen = {}
         for track, span_s in lookahead.spans(item).items():
-            face = lookahead.face(track, item)
-            if track in confirmed and face is not None:
-                people[track] = (face, span_s)
-        return cls(item, extra, tuple(lookahead.fills(item)), people)
+            place = people.paths.at(track, item.shot, item.time_s)
+            if track in people.confirmed and place is not None:
+                seen[track] = Seen(place, span_s, people.members.get(track))
+        people.paths.forget(item.time_s)
+        return cls(item, extra, tuple(lookahead.fills(item)), seen)
 
 
 class Writers:
@@ -263,8 +267,8 @@ class Writers:
 
     def _write_people(self, index: int, ready: Ready, rows: Rows, fancams: dict[int, Fancam], files: ExitStack) -> None:
         known = {person.track: person for person in self._summary.people}
-        for track, (face, span_s) in ready.people.items():
-            state = rows.write(index, track, face, ready.item)
+        for track, seen in ready.people.items():
+            state = rows.write(index, track, seen.place, ready.item)
             person = known.get(track)
             if person is None:
                 person = Person(track, ready.item.time_s, 0)
@@ -273,15 +277,33 @@ class Writers:
             person.frames += 1
             person.filled += state == "filled"
             if track not in fancams:
-                if not self._options.fancams or span_s < LEAST_SEEN_S - 1.5 / self._summary.fps:
+                before = self._same(seen, ready, fancams)
+                if before is not None:
+                    fancams[track] = before
+                elif self._options.fancams and seen.span_s >= LEAST_SEEN_S - 1.5 / self._summary.fps:
+                    fancams[track] = self._new_fancam(track, ready, files)
+                else:
                     continue
-                person.fancam = f"fancam-{track}.mp4"
-                size = output_size(self._source.width, self._source.height, self._options.preset)
-                feed = FancamFeed(track, size, self._options.preset)
-                fancams[track] = Fancam(
-                    feed, files.enter_context(self._open(person.fancam, size)), ready.item.frame.rtp_time
-                )
-            fancams[track].write(ready.item, face)
+                person.fancam = fancams[track].writer.path.name
+            fancams[track].write(ready.item, track, seen)
+
+    @staticmethod
+    def _same(seen: Seen, ready: Ready, fancams: dict[int, Fancam]) -> Fancam | None:
+        """The fancam of the same member, whose own track is not there."""
+        there = [fancams[track] for track in ready.people if track in fancams]
+        return next(
+            (
+                one
+                for one in fancams.values()
+                if one.member is not None and one.member == seen.member and one not in there
+            ),
+            None,
+        )
+
+    def _new_fancam(self, track: int, ready: Ready, files: ExitStack) -> Fancam:
+        size = output_size(self._source.width, self._source.height, self._options.preset)
+        video = files.enter_context(self._open(f"fancam-{track}.mp4", size))
+        return Fancam(FancamFeed(track, size, self._options.preset), video, ready.item.frame.rtp_time)
 
     def _open(self, name: str, size: tuple[int, int], audio: Audio | None = None) -> Mp4Writer:
         video = Mp4Writer(
@@ -307,52 +329,3 @@ class Writers:
 
 class Abandoned(Exception):
     """Reading failed or was stopped: nothing written may stay."""
-
-
-@dataclass(slots=True)
-class Fancam:
-    feed: FancamFeed
-    writer: Mp4Writer
-    start: int
-    """RTP time of its first frame."""
-
-    def write(self, item: Analysed, face: F32) -> None:
-        picture = self.feed.render(item, face=face)
-        if picture is not None:
-            self.writer.write(picture, item.frame.rtp_time - self.start)
-            self.feed.release(picture)
-
-
-class Rows:
-    """`tracks.csv`, written aside: a line per person and frame, boxes normalised, x and y the centre."""
-
-    def __init__(self, path: Path) -> None:
-        self._path, self._aside = path, path.with_name(f".{path.name}.part")
-        self._file = self._aside.open("w", newline="")
-        self._csv = csv.writer(self._file)
-        self._csv.writerow(COLUMNS)
-
-    def write(self, index: int, track: int, face: F32, item: Analysed) -> str:
-        """Returns the row's state: measured, or filled between two measurements."""
-        x0, y0, x1, y1 = (float(value) for value in face)
-        width, height = item.frame.width, item.frame.height
-        at = item.tracks.index_of(track)
-        measured = at is not None and bool(item.tracks.measured[at])
-        score = float(item.tracks.scores[at]) if at is not None else 0.0
-        state = "measured" if measured else "filled"
-        shape = ((x0 + x1) / 2 / width, (y0 + y1) / 2 / height, (x1 - x0) / width, (y1 - y0) / height)
-        pts_s = item.frame.rtp_time / RTP_CLOCK_HZ
-        self._csv.writerow(
-            [index, "face", *(f"{value:.6f}" for value in shape), f"{pts_s:.6f}", track, f"{score:.3f}", state]
-        )
-        return state
-
-    def __enter__(self) -> Rows:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._file.close()
-        if kind is None:
-            self._aside.replace(self._path)
-        else:
-            self._aside.unlink()

@@ -6,6 +6,7 @@ Live and offline differ in where frames come from, where they go and which clock
 from __future__ import annotations
 
 import time
+from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -15,9 +16,12 @@ from numpy.typing import NDArray
 from engines.besides import Besides, Seen
 from engines.detect.nms import suppress
 from engines.frame import F32, RTP_CLOCK_HZ, Detections, Frame, Picture, PicturePool, RedactedFrame, Tracks
-from engines.render.crop import DEFAULT_PRESET, Camera, crop, output_size
+from engines.render.camera import DEFAULT_PRESET, Camera, output_size
+from engines.render.crop import crop
+from engines.render.followed import Follower, Place
 from engines.render.overlay import draw
 from engines.render.redact import Redactor, Style
+from engines.render.slate import draw_slate
 from engines.track.appearance import describe
 from engines.track.cuts import CutDetector
 from engines.track.identity import Recogniser
@@ -224,57 +228,95 @@ class OverlayFeed(RawFeed):
         return picture
 
 
-class FancamFeed(PictureFeed):
-    """A virtual camera that follows one track; None from when the track has ended.
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A frame that a fancam shows now, with what belongs to it: what is covered besides, whom it follows and where."""
 
-    With `redactor` all others are covered; `render` raises `Unsafe` then for frames that were not analysed.
+    analysed: Analysed
+    extra_boxes: F32 | None
+    track_id: int
+    place: Place | None
+    """None when the person is not there."""
+
+
+class FancamFeed(PictureFeed):
+    """A virtual camera that follows one track, live `delay` frames late, so that it moves smoothly.
+
+    With `redactor` all others are covered; `show` raises `Unsafe` then for frames that were not analysed.
     """
 
-    def __init__(self, track_id: int, size: tuple[int, int], preset: str = DEFAULT_PRESET) -> None:
+    def __init__(self, track_id: int, size: tuple[int, int], preset: str = DEFAULT_PRESET, delay: int = 0) -> None:
         super().__init__(f"fancam/{track_id}", size)
-        self.track_id, self.preset = track_id, preset
+        self.preset, self.delay = preset, delay
         self.redactor: Redactor | None = None
+        self._follower = Follower(track_id, delay)
+        self._waiting: deque[tuple[Analysed, F32 | None, int]] = deque()
         self._camera: Camera | None = None
         self._frame_size = (0, 0)
 
-    def render(self, analysed: Analysed, extra_boxes: F32 | None = None, *, face: F32 | None = None) -> Picture | None:
-        """`face` (4,) xyxy px replaces the track's own box, as when it was smoothed with what came later."""
-        tracks, frame = analysed.tracks, analysed.frame
-        at = tracks.index_of(self.track_id)
-        if at is None and face is None:
+    @property
+    def may_return(self) -> bool:
+        """Whether the person is known, and so can be found again when the track has ended."""
+        return self._follower.member is not None
+
+    def render(self, analysed: Analysed, extra_boxes: F32 | None = None) -> Picture | None:
+        """What `show` makes of the frame that is due when this one has come."""
+        due = self.take_in(analysed, extra_boxes)
+        return self.show(due) if due is not None else None
+
+    def take_in(self, analysed: Analysed, extra_boxes: F32 | None = None) -> Due | None:
+        """Take in the next frame and return the one `delay` before it; None while there is none."""
+        follower = self._follower
+        place = follower.push(analysed.detections, analysed.tracks, analysed.time_s)
+        self._waiting.append((analysed, extra_boxes, follower.track_id))
+        if len(self._waiting) <= self.delay:
             return None
-        measured = face is not None or bool(tracks.measured[at])
-        covered = self._covered(analysed, extra_boxes)
+        return Due(*self._waiting.popleft(), place)
+
+    def slate(self, reason: str) -> Picture:
+        """A picture of nobody that says why."""
+        picture = self._pool.take()
+        draw_slate(picture, reason)
+        return picture
+
+    def show(self, due: Due) -> Picture | None:
+        """The picture of a frame, None where the person is not; from where they are back the camera begins anew."""
+        if due.place is None:
+            self._camera = None
+            return None
+        frame = due.analysed.frame
+        covered = self._covered(due)
         if self._camera is None or self._frame_size != (frame.width, frame.height):
             self._frame_size = frame.width, frame.height
             self._camera = Camera(*self._frame_size, *self.size, self.preset)
-        box = face if face is not None else tracks.boxes[at]
-        window = self._camera.step(box, measured, analysed.time_s)
+        place = due.place
+        window = self._camera.step(place.face, place.seen, due.analysed.time_s, place.velocity)
         picture = self._pool.take()
         crop(covered or frame, window, picture)
         if self.redactor is not None and covered is not None:
             self.redactor.give_back(covered)
         return picture
 
-    def _covered(self, analysed: Analysed, extra_boxes: F32 | None) -> Picture | None:
+    def _covered(self, due: Due) -> Picture | None:
         """The frame with all others covered; None where a policy lets them be seen."""
         if self.redactor is None:
             return None
-        frame, detections, tracks = analysed.frame, analysed.detections, analysed.tracks
+        analysed = due.analysed
         return self.redactor.cover_others(
-            frame,
-            detections,
-            tracks,
-            self.track_id,
-            extra_boxes=analysed.with_besides(extra_boxes),
+            analysed.frame,
+            analysed.detections,
+            analysed.tracks,
+            due.track_id,
+            extra_boxes=analysed.with_besides(due.extra_boxes),
             wary=analysed.wary,
         )
 
 
 def make_feed(
-    name: str, width: int, height: int, preset: str = DEFAULT_PRESET, style: Style = "solid"
+    name: str, width: int, height: int, preset: str = DEFAULT_PRESET, style: Style = "solid", delay: int = 0
 ) -> RedactedFeed | RawFeed | FancamFeed:
-    """The feed `redacted`, `overlay`, `raw` or `fancam/{track}` of a stream whose frames are `width` × `height`.
+    """The feed `redacted`, `overlay`, `raw` or `fancam/{track}` of a stream whose frames are `width` × `height`; a fancam
+    `delay` frames late.
 
     Raises:
         ValueError: no feed has that name.
@@ -287,5 +329,5 @@ def make_feed(
         return OverlayFeed(name, (width, height))
     kind, _, track = name.partition("/")
     if kind == "fancam" and track.isdecimal():
-        return FancamFeed(int(track), output_size(width, height, preset), preset)
+        return FancamFeed(int(track), output_size(width, height, preset), preset, delay)
     raise ValueError(f"no feed {name!r}: one of redacted, overlay, raw, fancam/TRACK")

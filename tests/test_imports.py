@@ -23,8 +23,9 @@ ENGINES_MAY_IMPORT = {
     "render": {"frame", "codecs", "track", "policy"},
     "besides": {"frame", "models", "render", "track"},
     "pipeline": {"frame", "codecs", "runtimes", "models", "detect", "track", "render", "besides"},
+    "people": {"frame", "codecs", "pipeline", "render"},
     "report": {"frame", "pipeline", "render", "track"},
-    "offline": {"frame", "codecs", "besides", "detect", "track", "render", "pipeline", "policy", "report"},
+    "offline": {"frame", "codecs", "besides", "detect", "track", "render", "people", "pipeline", "policy", "report"},
     "review": {"frame", "codecs", "detect", "track", "render", "pipeline", "report", "offline"},
     "train": {"frame", "codecs", "runtimes", "models", "detect", "scene", "track"},
 }

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-HELPERS = ("live_redaction", "mot_jobs", "mot_score", "plot", "proc", "report", "rig", "wire")
+HELPERS = ("live_redaction", "mot_jobs", "mot_score", "plot", "proc", "report", "rig", "smoothers", "wire")
 
 
 def questions() -> dict[str, str]:

@@ -43,6 +43,10 @@ def command(
     preset: Annotated[
         str, typer.Option(help="How fancams frame: face, 'upper body', 'full body' or seeds (200x630).")
     ] = "upper body",
+    max_gap: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Fill a person's path where nothing was found for so many seconds at most."),
+    ] = 1.0,
     imgsz: Annotated[int, typer.Option(min=160, max=1920, help="Long side at which faces are searched, px.")] = 640,
     model: Annotated[
         list[str] | None,
@@ -77,7 +81,7 @@ def command(
     from engines.detect.networks import open_networks
     from engines.models.networks import UnknownClass, check_known
     from engines.offline import Options, process
-    from engines.render.crop import PRESETS
+    from engines.render.camera import PRESETS
     from engines.render.redact import STYLES
     from engines.runtimes import KINDS, RuntimeFailure
 
@@ -96,7 +100,7 @@ def command(
         detector = open_networks(networks, runtime=runtime, long_side=imgsz)
         options = Options(fancams, keep_audio, style, preset, zones=_read_zones(zones), report=report)  # type: ignore[arg-type]
         options = replace(options, classes=tuple(cover or ()), heads=cover_heads)
-        options = replace(options, cover=who, members=networks.members)
+        options = replace(options, max_gap_s=max_gap, cover=who, members=networks.members)
         if review or review_file is not None:
             summary = _reviewed(video, out, detector, options, page=review, decided=review_file, port=port)
         else:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from engines.frame import Detections, Frame, Picture, RedactedFrame
-from engines.pipeline import WARY_FRAMES, Analysed, FancamFeed, Pipeline, make_feed
+from engines.pipeline import WARY_FRAMES, Analysed, Due, FancamFeed, Pipeline, make_feed
+from engines.render.followed import Place
 from engines.render.redact import SOLID_YUV, Unsafe
 from tests.engines.made import found, frame, noise_frame
 
@@ -168,7 +169,8 @@ def test_a_fancam_can_be_led_by_a_smoothed_box() -> None:
     source, feed = noise_frame(640, 480), make_feed("fancam/1", 640, 480, "face")
     state = analysed(source, [300.0, 200.0, 340.0, 250.0])
     own = feed.render(state).y.copy()
-    led = make_feed("fancam/1", 640, 480, "face").render(state, face=np.array([100, 100, 140, 150], np.float32)).y
+    place = Place(np.array([100, 100, 140, 150], np.float32), np.zeros(2), seen=True)
+    led = make_feed("fancam/1", 640, 480, "face").show(Due(state, None, 1, place)).y
     assert (own != led).mean() > 0.5
 
 
