@@ -31,7 +31,7 @@ from engines.track.associate import overlaps
 DATA: Final = ROOT.parent / "shared/data/tracking"
 LEAST_SCORE, LEAST_IOU, LEAST_S = 0.4, 0.5, 3.0
 REACH: Final = 10
-PRESETS: Final = ("upper body", "full body", "seeds")
+PRESETS: Final = ("upper body", "full body")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,10 @@ import numpy as np
 from engines.codecs.mux import Mp4Writer
 from engines.frame import RTP_CLOCK_HZ, Picture
 from engines.pipeline import Analysed, Due, FancamFeed
-from engines.render.followed import Paths, Place
+from engines.render.followed import OUT_OF_SIGHT, Paths, Place
 
 HELD_S: Final = 0.5
 """A fancam's last picture stays so long before the slate says that nobody is there."""
-OUT_OF_SIGHT: Final = "out of sight"
 COLUMNS: Final = ("frame", "class", "x", "y", "w", "h", "pts_s", "track", "score", "state")
 
 

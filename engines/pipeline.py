@@ -255,9 +255,9 @@ class FancamFeed(PictureFeed):
         self._frame_size = (0, 0)
 
     @property
-    def may_return(self) -> bool:
-        """Whether the person is known, and so can be found again when the track has ended."""
-        return self._follower.member is not None
+    def ended(self) -> bool:
+        """The track has ended, and nobody knows who that was, who could come back."""
+        return not self._follower.there and self._follower.member is None
 
     def render(self, analysed: Analysed, extra_boxes: F32 | None = None) -> Picture | None:
         """What `show` makes of the frame that is due when this one has come."""

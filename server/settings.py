@@ -119,6 +119,13 @@ class Settings(BaseSettings):
         ge=0,
         le=3,
     )
+    fancam_delay: int = _key(
+        5,
+        "Streams",
+        "Show fancams this many frames late, so that they move smoothly.",
+        ge=0,
+        le=8,
+    )
     delay: int = _key(
         0,
         "Streams",

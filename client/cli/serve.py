@@ -48,6 +48,7 @@ def command(
     redaction: Annotated[list[str] | None, _flag("redaction", "NAME=FILE")] = None,
     budget_ms: Annotated[int | None, _flag("budget_ms", "MS")] = None,
     look_ahead: Annotated[int | None, _flag("look_ahead", "FRAMES")] = None,
+    fancam_delay: Annotated[int | None, _flag("fancam_delay", "FRAMES")] = None,
     delay: Annotated[int | None, _flag("delay", "SECONDS")] = None,
     max_streams: Annotated[int | None, _flag("max_streams", "N")] = None,
     max_viewers: Annotated[int | None, _flag("max_viewers", "N")] = None,

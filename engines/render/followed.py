@@ -15,6 +15,8 @@ from engines.render.smooth import F64, LivePath, smooth_whole
 
 HELD_S: Final = 1.0
 """A live fancam stays so long where somebody was last seen."""
+OUT_OF_SIGHT: Final = "out of sight"
+"""What the slate says then."""
 PAST_S: Final = 0.6
 """A look tells so far about the path around it, for all that can be seen."""
 
@@ -57,6 +59,8 @@ class Follower:
         self.track_id = track_id
         self.member: int | None = None
         """Whom the track was last surely recognised as."""
+        self.there = True
+        """Whether the latest frame has the track."""
         self._delay = delay
         self._begin()
 
@@ -69,6 +73,7 @@ class Follower:
         """Take in a frame and return the place in the frame `delay` before it; None when nobody has been seen there for
         HELD_S, or not yet."""
         row = self._row(tracks)
+        self.there = row is not None
         look = look_at(detections, tracks, row) if row is not None else None
         self._waiting.append((time_s, look is not None))
         if look is None and row is not None and not self._path.begun:

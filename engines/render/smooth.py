@@ -35,7 +35,7 @@ class Motion:
 
 LATE: Final = Motion(1.0, 0.3)
 WHOLE: Final = Motion(0.28, 0.65)
-AT_ONCE: Final = Motion(0.75, 0.6)
+AT_ONCE: Final = Motion(4.0, 0.16)
 
 SETTLES: Final = 2
 """Frames after which a live look counts as smoothed; what is left of the delay is the window's half."""
@@ -46,12 +46,10 @@ TRUST: Final = 0.6
 STRAY_WHOLE: Final = 0.019
 WIDTH_WHOLE: Final = 5
 """Places in the window over a whole path."""
-SURPRISE: Final = 3.3
-"""Without delay a look surprises by so many standard deviations at most."""
-FOLLOW_HZ: Final = 2.6
-FOLLOW_HZ_PER_SPEED: Final = 1.6
-"""Without delay the place gives way at this frequency, the more the faster (heights a second) the person is. After Casiez,
-Roussel and Vogel, 1 € Filter, 2012."""
+SURPRISE: Final = 1.55
+"""Without delay a look surprises by so many standard deviations at most: a few wild ones make half of the jerk."""
+FOLLOW_HZ: Final = 0.95
+"""Without delay the place moves at the filter's velocity, and gives way to its place at this frequency."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +197,7 @@ class LivePath:
             return None
         self._steps.append((now, look))
         if self.delay == 0:
-            return self._follow(now, 0.0 if last is None else now.time_s - last.time_s, size)
+            return self._follow(now, 0.0 if last is None else max(now.time_s - last.time_s, 0.0))
         if len(self._steps) > self._settles:
             self._settled.append(self._settle(size))
         if len(self._settled) <= self._half:
@@ -219,13 +217,12 @@ class LivePath:
             place = place + TRUST * np.clip(look - place, -STRAY * size, STRAY * size)
         return steps[0].time_s, place
 
-    def _follow(self, now: Step, dt: float, size: float) -> tuple[F64, F64]:
+    def _follow(self, now: Step, dt: float) -> tuple[F64, F64]:
         velocity = now.mean[1]
         if self._followed is None:
             self._followed = now.mean[0], velocity
             return self._followed
-        speed = float(np.hypot(*velocity[:2])) / max(size, 1e-6)
-        share = 1 / (1 + 1 / (2 * math.pi * max(dt, 1e-9) * (FOLLOW_HZ + FOLLOW_HZ_PER_SPEED * speed)))
+        share = 1 - math.exp(-2 * math.pi * FOLLOW_HZ * dt)
         place = self._followed[0] + velocity * dt
         self._followed = place + share * (now.mean[0] - place), velocity
         return self._followed

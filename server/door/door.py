@@ -51,6 +51,7 @@ class Door:
             {
                 "look_ahead": settings.look_ahead,
                 "runtime": settings.runtime,
+                "fancam_delay": settings.fancam_delay,
                 "networks": networks.as_json(),
                 "members": networks.members,
             },

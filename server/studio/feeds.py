@@ -16,7 +16,8 @@ from typing import Final
 from engines.codecs.decode import Codec
 from engines.codecs.encode import Encoder
 from engines.frame import F32, Frame, Ledger, Picture, RedactedFrame
-from engines.pipeline import Analysed, FancamFeed, Feed, RedactedFeed, make_feed
+from engines.pipeline import Analysed, Due, FancamFeed, Feed, RedactedFeed, make_feed
+from engines.render.followed import OUT_OF_SIGHT
 from engines.render.redact import Redactor, Unsafe
 from server.link import NO_FLAGS, Flag, Kind
 from server.studio.costs import RENDER, Stopwatch, encode_stage
@@ -78,8 +79,12 @@ class LiveFeed:
         self._closed = False
         self._key_wanted = True
         self._renderer: Feed | None = None
+        self._delay = stream.fancam_delay if name.startswith("fancam/") else 0
+        """Frames by which this feed is late."""
+        self._missed = False
+        """The one this fancam follows was not in the latest frame."""
         if stream.size is not None:
-            self._renderer = make_feed(name, *stream.size)
+            self._renderer = make_feed(name, *stream.size, delay=self._delay)
         self._redactor = Redactor()
         self._encoder: Encoder | None = None
         self._encoder_size = (0, 0)
@@ -89,7 +94,8 @@ class LiveFeed:
         """What viewers see at present: "picture", "slate" or PANIC."""
         self._shot = 0
         now_ns = time.monotonic_ns()
-        self._slate_due_ns = now_ns + (FIRST_PICTURE_NS if stream.safe else 0)
+        first_ns = FIRST_PICTURE_NS + self._delay * 1_000_000_000 // stream.fps
+        self._slate_due_ns = now_ns + (first_ns if stream.safe else 0)
         self._last_key_ns = 0
         self._last_pts = -1
         self._alive_ns = now_ns
@@ -186,19 +192,31 @@ class LiveFeed:
         return None
 
     def _show(self, analysed: Analysed, found_later: F32) -> None:
+        exemptions = self.stream.who.now
+        renderer = self._renderer_for(analysed.frame.width, analysed.frame.height, exemptions)
+        due: Due | None = None
+        ledger = replace(analysed.frame.ledger)
+        if isinstance(renderer, FancamFeed):
+            due = renderer.take_in(analysed, found_later)
+            if due is None:
+                return
+            analysed = due.analysed
+            ledger = replace(analysed.frame.ledger)
+            if renderer.delay:
+                ledger.waited = time.monotonic_ns()
         frame = analysed.frame
         if frame.rtp_time <= self._last_pts:
             self.tally.drop("out_of_order")
             return
-        if self._too_late(frame):
+        if self._too_late(frame, ledger):
             self.tally.drop(NO_TIME)
             return
-        ledger = replace(frame.ledger)
-        exemptions = self.stream.who.now
-        renderer = self._renderer_for(frame.width, frame.height, exemptions)
         watch = Stopwatch()
         try:
-            result = renderer.render(analysed, found_later)
+            if isinstance(renderer, FancamFeed) and due is not None:
+                result: RedactedFrame | Picture | None = renderer.show(due)
+            else:
+                result = renderer.render(analysed, found_later)
         except Unsafe as error:
             self.tally.drop("unsafe")
             logger.warning("feed %s: a frame that is not safe to show: %s", self.name, error)
@@ -222,6 +240,7 @@ class LiveFeed:
             renderer.release(result)
         now_ns = time.monotonic_ns()
         self._alive_ns = now_ns
+        self._missed = False
         self._slate_due_ns = now_ns + HOLD_NS
         self._tell(analysed, ledger)
 
@@ -229,7 +248,7 @@ class LiveFeed:
         """The renderer of the stream's present size; a fancam keeps the one it has, and so its own size, for life."""
         fancam = self.name.startswith("fancam/")
         if self._renderer is None or (not fancam and self._renderer.size != (width, height)):
-            self._renderer = make_feed(self.name, width, height)
+            self._renderer = make_feed(self.name, width, height, delay=self._delay)
         if isinstance(self._renderer, RedactedFeed):
             self._renderer.redactor.style = self.stream.style
             self._renderer.redactor.shown = exemptions.shown
@@ -238,22 +257,27 @@ class LiveFeed:
             self._renderer.redactor = self._redactor if exemptions.others_covered else None
         return self._renderer
 
-    def _too_late(self, frame: Frame) -> bool:
+    def _too_late(self, frame: Frame, ledger: Ledger) -> bool:
         """Whether there is no time left for the frame; when none has been shown for a while, a late one is better than none."""
         now_ns = time.monotonic_ns()
         ready_ns = now_ns + self.takes_ns(frame.width * frame.height)
-        return ready_ns > self.stream.due_ns(frame) and now_ns - self._alive_ns < TRY_NS
+        return ready_ns > self.stream.due_ns(frame, ledger) and now_ns - self._alive_ns < TRY_NS
 
     def _miss_track(self) -> None:
-        """The person this fancam follows is not there: the last picture stays for a moment, then the feed ends."""
-        if time.monotonic_ns() - self._alive_ns > GONE_NS:
+        """The person this fancam follows is not there: the last picture stays for a moment, then the slate says so; the feed
+        ends when they cannot come back."""
+        self._missed = True
+        renderer = self._renderer
+        ended = isinstance(renderer, FancamFeed) and renderer.ended
+        if ended and time.monotonic_ns() - self._alive_ns > GONE_NS:
             self._on_gone(self, "the track has ended")
 
     def _show_slate(self) -> None:
         now_ns = time.monotonic_ns()
-        reason = PANIC if self.stream.panic else self.stream.why_no_picture(now_ns)
+        reason = OUT_OF_SIGHT if self._missed and self.stream.safe else self.stream.why_no_picture(now_ns)
+        reason = PANIC if self.stream.panic else reason
         width, height = self._renderer.size if self._renderer is not None else UNKNOWN_SIZE
-        pts = max(self.stream.feed_time(now_ns), self._last_pts + 1)
+        pts = max(self.stream.feed_time(now_ns, self._delay), self._last_pts + 1)
         slate = self._redactor.slate(width, height, reason, pts)
         try:
             self._encode(slate, pts, now_ns, PANIC if self.stream.panic else "slate", Ledger())
@@ -316,7 +340,7 @@ class LiveFeed:
         stages = ledger.stages_ms()
         own: dict[str, float] = {stage: stages[stage] for stage in ("rendered", "encoded", "sent") if stage in stages}
         own["total"] = (ledger.encoded - ledger.arrived) / 1e6
-        if ledger.sent > self.stream.due_ns(analysed.frame):
+        if ledger.sent > self.stream.due_ns(analysed.frame, ledger):
             self.tally.count("late")
         self.tally.time(own)
         if self.stream.leader() is self:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from engines.codecs.decode import Codec
-from engines.frame import F32, RTP_CLOCK_HZ, Detections, Frame, Tracks
+from engines.frame import F32, RTP_CLOCK_HZ, Detections, Frame, Ledger, Tracks
 from engines.pipeline import Analysed, DelayLine, Pipeline
 from engines.render.redact import STYLES, Style
 from engines.render.zones import EVERYWHERE, Zones
@@ -55,8 +55,11 @@ class Stream:
         costs: Costs,
         look_ahead: int = 0,
         members: Sequence[str] = (),
+        fancam_delay: int = 0,
     ) -> None:
         self.ident, self.name = ident, name
+        self.fancam_delay = fancam_delay
+        """Frames by which fancams are late."""
         self.tally = Tally()
         self.timeline = Timeline()
         self.pipeline = Pipeline()
@@ -225,15 +228,16 @@ class Stream:
         if self._pending == frame.rtp_time:
             self._pending = None
 
-    def feed_time(self, now_ns: int) -> int:
-        """The RTP time of what feeds show at an instant. A slate's time must not run ahead of the frames under way, or these could
-        not be shown after it."""
+    def feed_time(self, now_ns: int, delay: int = 0) -> int:
+        """The RTP time of what feeds show at an instant that are late by `delay` frames. A slate's time must not run ahead of the
+        frames under way, or these could not be shown after it."""
+        own = round(delay * self._frame_ticks)
         waiting = round(self._look_ahead * self._frame_ticks)
-        return min(self.timeline.at(now_ns) - waiting, self.timeline.at(now_ns - self._lag_ns))
+        return min(self.timeline.at(now_ns) - waiting, self.timeline.at(now_ns - self._lag_ns)) - own
 
-    def due_ns(self, frame: Frame) -> int:
-        """When a frame that has been analysed must be sent: its budget is for the work, and what it has waited comes on top."""
-        ledger = frame.ledger
+    def due_ns(self, frame: Frame, ledger: Ledger) -> int:
+        """When a frame that has been analysed must be sent: its budget is for the work, and what it has waited, by the feed's own
+        ledger, comes on top."""
         return frame.arrival_ns + self.budget_ns + (ledger.waited - ledger.tracked if ledger.waited else 0)
 
     def _show(self, analysed: Analysed, found_later: F32) -> None:

@@ -164,6 +164,7 @@ class Studio:
             self._costs,
             int(self._settings.get("look_ahead", 0)),
             self._settings.get("members", ()),
+            int(self._settings.get("fancam_delay", 0)),
         )
         with self._lock:
             self._streams[message.ident] = stream
