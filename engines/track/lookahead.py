@@ -3,7 +3,7 @@ before."""
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections import deque
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -21,8 +21,6 @@ VELOCITY_LIFE_S: Final = 0.4
 VELOCITY_OVER_S: Final = 0.1
 DOUBT_PER_S: Final = 0.5
 """Of the face's size, added all around for each second to the nearest look at it."""
-SMOOTH_S: Final = 0.3
-"""Width of the Hann window over a face's path."""
 
 
 class Seen(Protocol):
@@ -73,14 +71,6 @@ class Lookahead(Generic[Item]):
         """All that still wait, at the end of the video."""
         return [self._release() for _ in range(len(self._waiting))]
 
-    def face(self, track_id: int, item: Item) -> F32 | None:
-        """The track's smoothed box (4,) xyxy px in a frame just returned; None before its first and after its last look.
-
-        Smoothed with the looks around it, before and after, so without lag; to be asked before the next `push`.
-        """
-        path = self._paths.get((track_id, item.shot))
-        return path.smooth(item.time_s) if path else None
-
     def spans(self, item: Item) -> dict[int, float]:
         """Tracks that were seen at or before and at or after a frame just returned: id → seconds from first to last look,
         as far as is known; to be asked before the next `push`."""
@@ -103,7 +93,7 @@ class Lookahead(Generic[Item]):
 
     def _forget(self, before_s: float) -> None:
         for key, path in list(self._paths.items()):
-            path.forget(before_s - SMOOTH_S)
+            path.forget(before_s)
             if path.times[-1] < before_s - 2 * self._delay_s:
                 del self._paths[key]
 
@@ -142,21 +132,6 @@ class Path:
             box = (self.boxes[0] - np.tile(drift, 2)).astype(np.float32)
         margin = DOUBT_PER_S * nearest_s * float((box[2:] - box[:2]).max())
         return np.asarray(box + np.array((-margin, -margin, margin, margin)), np.float32)
-
-    def smooth(self, time_s: float) -> F32 | None:
-        """The box at that time, by a Hann window over evenly spaced places on the path; None before and after it."""
-        if not self.times or not self.times[0] <= time_s <= self.times[-1]:
-            return None
-        # At the path's ends the window narrows, so that it stays centred and the box does not lag.
-        half = min(SMOOTH_S / 2, time_s - self.times[0], self.times[-1] - time_s)
-        places = time_s + half * np.linspace(-0.8, 0.8, 9)
-        weights = np.hanning(11)[1:-1]
-        path = np.stack([self._at(place) for place in places])
-        return np.asarray(np.average(path, axis=0, weights=weights), np.float32)
-
-    def _at(self, time_s: float) -> F32:
-        after = min(max(bisect_right(self.times, time_s), 1), len(self.times) - 1)
-        return self._between(time_s, after) if after else self.boxes[0]
 
     def _between(self, time_s: float, after: int) -> F32:
         """The straight line through the looks `after - 1` and `after`."""

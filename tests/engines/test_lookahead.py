@@ -98,25 +98,6 @@ def test_live_as_many_frames_wait_as_are_asked_for(k: int) -> None:
     assert all(holds(out[n], walking(n)) for n in range(20 - k, 20))
 
 
-def test_a_smoothed_face_does_not_lag_and_hardly_shakes() -> None:
-    random, line, tracker = np.random.default_rng(0), Lookahead(), Tracker()
-    errors, centres, raw = [], [], []
-    for n in range(120):
-        true = np.array(walking(n), float)
-        noisy = true + random.normal(0, 2.0, 4)
-        raw.append(noisy[[0, 2]].mean())
-        tracks = tracker.step(found([noisy] if n % 7 else []), n / FPS)
-        for moment, _ in line.push(Moment(n, tracks, 1, n / FPS)):
-            face = line.face(1, moment)
-            if moment.number > 10:
-                assert face is not None
-                errors.append(face[[0, 2]].mean() - np.array(walking(moment.number))[[0, 2]].mean())
-                centres.append(face[[0, 2]].mean())
-    assert abs(np.mean(errors)) < 1.0
-    assert np.abs(np.diff(centres, 2)).mean() < np.abs(np.diff(raw, 2)).mean() / 5
-    assert line.face(99, Moment(0, Tracks.empty())) is None
-
-
 @pytest.mark.parametrize("frames", [1, 2, 10])
 def test_a_video_shorter_than_the_delay_comes_out_whole(frames: int) -> None:
     extra = play({frames - 1: walking(0)}, frames)

@@ -10,7 +10,7 @@ import pytest
 from engines.frame import Detections, Frame, Picture, RedactedFrame
 from engines.pipeline import WARY_FRAMES, Analysed, Due, FancamFeed, Pipeline, make_feed
 from engines.render.followed import Place
-from engines.render.redact import SOLID_YUV, Unsafe
+from engines.render.redact import SOLID_YUV, Redactor, Unsafe
 from tests.engines.made import found, frame, noise_frame
 
 FACE = [140.0, 60.0, 190.0, 120.0]
@@ -172,6 +172,40 @@ def test_a_fancam_can_be_led_by_a_smoothed_box() -> None:
     place = Place(np.array([100, 100, 140, 150], np.float32), np.zeros(2), seen=True)
     led = make_feed("fancam/1", 640, 480, "face").show(Due(state, None, 1, place)).y
     assert (own != led).mean() > 0.5
+
+
+@pytest.mark.parametrize("delay", [0, 3, 8])
+def test_a_late_fancam_covers_the_others_where_its_own_frame_has_them(delay: int) -> None:
+    pipeline, feed = Pipeline(), make_feed("fancam/1", 320, 240, delay=delay)
+    feed.redactor, shown = Redactor(), []
+    for n in range(50):
+        picture = Picture(320, 240)
+        picture.fill(60)
+        other = [60, 90 + 3 * n % 90, 84, 120 + 3 * n % 90]
+        picture.y[other[1] : other[3], other[0] : other[2]] = 230  # the only bright thing in the picture
+        source = Frame.from_video_frame(picture.video_frame, n * TICKS, 0)
+        state = pipeline.track(source, found([[60, 30, 84, 60], other], of=source))
+        due = feed.take_in(state)
+        assert (due is None) == (n < delay)
+        if due is not None:
+            assert due.analysed.frame.rtp_time == (n - delay) * TICKS
+            shown.append(feed.show(due).y.copy())
+    assert all(y.max() < 120 for y in shown)
+    assert all((y > 50).mean() > 0.5 for y in shown), "not all is covered"
+
+
+def test_a_late_fancam_that_covers_others_shows_no_frame_that_was_not_analysed() -> None:
+    pipeline, feed = Pipeline(Knows(FACE)), make_feed("fancam/1", 320, 240, delay=2)
+    feed.redactor = Redactor()
+    for n in range(6):
+        feed.take_in(pipeline.analyse(frame(rtp_time=n * TICKS)))
+    blind = frame(rtp_time=6 * TICKS)
+    feed.take_in(pipeline.track(blind, Detections.none_for(blind, complete=False)))
+    feed.take_in(pipeline.analyse(frame(rtp_time=7 * TICKS)))
+    due = feed.take_in(pipeline.analyse(frame(rtp_time=8 * TICKS)))
+    assert due is not None
+    with pytest.raises(Unsafe):
+        feed.show(due)
 
 
 @pytest.mark.parametrize("name", ["raw", "overlay", "redacted", "fancam/1"])

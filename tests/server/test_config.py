@@ -36,6 +36,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "keep_audio": st.booleans(),
     "budget_ms": st.integers(20, 10_000),
     "look_ahead": st.integers(0, 3),
+    "fancam_delay": st.integers(0, 8),
     "delay": st.integers(0, 30),
     "max_streams": st.integers(1, 64),
     "max_viewers": st.integers(1, 1024),

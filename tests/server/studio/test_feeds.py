@@ -7,6 +7,8 @@ import json
 import statistics
 import time
 
+import pytest
+
 from engines.scene.marker import read_marker
 from server.link import Flag, Kind
 
@@ -194,3 +196,23 @@ def test_the_style_of_the_covers_changes_while_it_runs(bench):
     door.send(Kind.POLICY, 1, {"style": "none at all"})
     door.send(Kind.FEED_KEY, 10)
     assert busy(door.mark()) > 5
+
+
+@pytest.mark.parametrize("delay", [0, 6])
+def test_a_fancam_comes_as_late_as_asked_and_the_redacted_feed_does_not_wait_for_it(bench, delay):
+    door = bench.start(fancam_delay=delay)
+    door.open_stream(1)
+    bench.publish(door)
+    door.wait(Kind.TRACKS, 1, where=lambda message: message.json()["tracks"])
+    door.open_feed(10)
+    door.open_feed(11, "fancam/1")
+    door.wait(Kind.ENCODED, 11, count=40, where=lambda m: not m.flags & Flag.IS_SLATE)
+    fancam = [message.rtp_time for message in door.seen(Kind.ENCODED, 11)]
+    assert fancam == sorted(set(fancam))
+    newest, behind = 0, []
+    for message in pictures(door.seen(Kind.ENCODED)):
+        if message.ident == 10:
+            newest = message.rtp_time
+        elif newest:
+            behind.append((newest - message.rtp_time) / 3000)
+    assert delay - 1.5 <= statistics.median(behind) <= delay + 1.5
