@@ -193,7 +193,7 @@ class Ready:
     @classmethod
     def of(cls, item: Analysed, extra: F32, lookahead: Lookahead[Analysed], people: People) -> Ready:
         seen = {}
-        for track, span_s in lookahead.spans(item).items():
+        for track, span_s in people.paths.spans(item.shot, item.time_s).items():
             place = people.paths.at(track, item.shot, item.time_s)
             if track in people.confirmed and place is not None:
                 seen[track] = Seen(place, span_s, people.members.get(track))

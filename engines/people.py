@@ -30,7 +30,7 @@ class People:
 
     def add(self, item: Analysed) -> None:
         tracks = item.tracks
-        self.paths.add(item.detections, tracks, item.shot, item.time_s)
+        self.paths.add(item.detections, tracks, item.shot, item.time_s, item.turned)
         self.confirmed.update(tracks.ids[tracks.confirmed].tolist())
         if tracks.members is not None:
             sure = np.flatnonzero(tracks.members >= 0)

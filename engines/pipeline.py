@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engines.besides import Besides, Seen
+from engines.bodies import Bodies
 from engines.detect.nms import suppress
 from engines.frame import F32, RTP_CLOCK_HZ, Detections, Frame, Picture, PicturePool, RedactedFrame, Tracks
+from engines.models.networks import PERSON
 from engines.render.camera import DEFAULT_PRESET, Camera, output_size
 from engines.render.crop import crop
 from engines.render.followed import Follower, Place
@@ -52,6 +54,8 @@ class Analysed:
     others: Detections | None = None
     besides: Seen | None = None
     """What is covered besides faces."""
+    turned: dict[int, F32] = field(default_factory=dict)
+    """Of tracks whose face is not seen, but whose body is: where the face must be (4,) xyxy px."""
 
     @property
     def time_s(self) -> float:
@@ -77,6 +81,7 @@ class Pipeline:
         self.recogniser: Recogniser | None = None
         """Says who the tracks are; None while everyone is covered, since then nobody needs to know."""
         self.besides = besides or Besides()
+        self._bodies = Bodies()
         self._cuts = CutDetector()
         self._size = (0, 0)
         self._shot = 0
@@ -99,6 +104,7 @@ class Pipeline:
             self._size, self._cuts = size, CutDetector()
             self.tracker.forget()
             self.besides.forget()
+            self._bodies.forget()
         cut = self._cuts.step(frame.y)
         if cut:
             self._shot += 1
@@ -106,6 +112,7 @@ class Pipeline:
         self._cut |= cut
         time_s = frame.rtp_time / RTP_CLOCK_HZ
         found, besides = detections, None
+        turned: dict[int, F32] = {}
         detections, others = found.faces(), found.others()
         if detections.belong_to(frame):
             self._since_cut += 1
@@ -114,12 +121,14 @@ class Pipeline:
             recogniser = self.recogniser
             if recogniser is not None:
                 tracks = replace(tracks, members=recogniser.recognise(detections, tracks, time_s, cut=cut))
+            if PERSON in found.names:
+                turned = self._bodies.step(found, detections, tracks, time_s, cut=cut)
             wary = self._since_cut <= WARY_FRAMES
             besides = self.besides.step(found, detections, tracks, self._shot, time_s, cut=cut, wary=wary)
         else:
             tracks = self.tracker.predict(time_s)
         frame.ledger.tracked = time.monotonic_ns()
-        return Analysed(frame, detections, tracks, self._shot, self._since_cut <= WARY_FRAMES, others, besides)
+        return Analysed(frame, detections, tracks, self._shot, self._since_cut <= WARY_FRAMES, others, besides, turned)
 
     def _follow(self, frame: Frame, faces: Detections, time_s: float, cut: bool) -> Tracks:
         """The tracks of faces, each of which may have been found more than once where the networks have several names for it."""
@@ -267,7 +276,7 @@ class FancamFeed(PictureFeed):
     def take_in(self, analysed: Analysed, extra_boxes: F32 | None = None) -> Due | None:
         """Take in the next frame and return the one `delay` before it; None while there is none."""
         follower = self._follower
-        place = follower.push(analysed.detections, analysed.tracks, analysed.time_s)
+        place = follower.push(analysed.detections, analysed.tracks, analysed.time_s, analysed.turned)
         self._waiting.append((analysed, extra_boxes, follower.track_id))
         if len(self._waiting) <= self.delay:
             return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +18,7 @@ HELD_S: Final = 1.0
 """A live fancam stays so long where somebody was last seen."""
 OUT_OF_SIGHT: Final = "out of sight"
 """What the slate says then."""
+NOBODY: Final[Mapping[int, F32]] = {}
 PAST_S: Final = 0.6
 """A look tells so far about the path around it, for all that can be seen."""
 
@@ -66,25 +68,31 @@ class Follower:
 
     def _begin(self) -> None:
         self._path = LivePath(self._delay, BODY_FACES)
-        self._waiting: deque[tuple[float, bool]] = deque()
-        self._last_seen_s = -np.inf
+        self._waiting: deque[tuple[float, bool, bool]] = deque()
+        """Of frames to come: the time, whether it is known where the face is, and whether it is seen."""
+        self._last_known_s = -np.inf
 
-    def push(self, detections: Detections, tracks: Tracks, time_s: float) -> Place | None:
+    def push(
+        self, detections: Detections, tracks: Tracks, time_s: float, turned: Mapping[int, F32] = NOBODY
+    ) -> Place | None:
         """Take in a frame and return the place in the frame `delay` before it; None when nobody has been seen there for
-        HELD_S, or not yet."""
+        HELD_S, or not yet. `turned`: by their tracks, where faces (4,) xyxy px must be that are not seen."""
         row = self._row(tracks)
-        self.there = row is not None
+        self.there = row is not None or self.track_id in turned
         look = look_at(detections, tracks, row) if row is not None else None
-        self._waiting.append((time_s, look is not None))
+        seen = look is not None
+        if look is None and self.track_id in turned:
+            look = centred(turned[self.track_id])
+        self._waiting.append((time_s, look is not None, seen))
         if look is None and row is not None and not self._path.begun:
-            look, self._last_seen_s = centred(tracks.boxes[row]), time_s  # where it is expected
+            look, self._last_known_s = centred(tracks.boxes[row]), time_s  # where it is expected
         path = self._path.push(time_s, look)
         if len(self._waiting) <= self._delay:
             return None
-        then_s, seen = self._waiting.popleft()
-        if seen:
-            self._last_seen_s = then_s
-        held = any(later for _, later in self._waiting) or then_s - self._last_seen_s <= HELD_S
+        then_s, known, seen = self._waiting.popleft()
+        if known:
+            self._last_known_s = then_s
+        held = any(later for _, later, _ in self._waiting) or then_s - self._last_known_s <= HELD_S
         return Place.of(*path, seen) if path is not None and held else None
 
     def _row(self, tracks: Tracks) -> int | None:
@@ -100,7 +108,7 @@ class Follower:
         same = np.flatnonzero(tracks.members == self.member)
         if len(same) != 1:
             return None
-        waiting = [(time_s, False) for time_s, _ in self._waiting]
+        waiting = [(time_s, False, False) for time_s, _, _ in self._waiting]
         self.track_id = int(tracks.ids[same[0]])
         self._begin()
         self._waiting.extend(waiting)
@@ -114,7 +122,17 @@ class Paths:
         self._max_gap_s = max_gap_s
         self._paths: dict[tuple[int, int], Path] = {}
 
-    def add(self, detections: Detections, tracks: Tracks, shot: int, time_s: float) -> None:
+    def add(
+        self,
+        detections: Detections,
+        tracks: Tracks,
+        shot: int,
+        time_s: float,
+        turned: Mapping[int, F32] = NOBODY,
+    ) -> None:
+        """`turned`: by their tracks, where faces (4,) xyxy px must be that are not seen."""
+        for track, box in turned.items():
+            self._paths.setdefault((track, shot), Path()).add(time_s, centred(box), seen=False)
         for row in np.flatnonzero(tracks.measured).tolist():
             look = look_at(detections, tracks, row)
             if look is not None:
@@ -125,6 +143,15 @@ class Paths:
         longest gap."""
         path = self._paths.get((track_id, shot))
         return path.at(time_s, self._max_gap_s) if path else None
+
+    def spans(self, shot: int, time_s: float) -> dict[int, float]:
+        """Tracks that were seen in that shot at or before and at or after a moment: seconds from first to last look, as far as is
+        known."""
+        return {
+            track: path.times[-1] - path.times[0]
+            for (track, its_shot), path in self._paths.items()
+            if its_shot == shot and path.times[0] <= time_s <= path.times[-1]
+        }
 
     def forget(self, before_s: float) -> None:
         """What lies so far back that it says nothing about what is still to come."""
@@ -141,26 +168,29 @@ class Path:
     def __init__(self) -> None:
         self.times: list[float] = []
         self._looks: list[F64] = []
+        self._seen: list[bool] = []
         self._smoothed: tuple[list[float], F64] = [], np.zeros((0, 4))
         self._until_s = -np.inf
         """Up to here the smoothed path stands, whatever comes."""
 
-    def add(self, time_s: float, look: F64) -> None:
+    def add(self, time_s: float, look: F64, *, seen: bool = True) -> None:
         if not self.times or time_s > self.times[-1]:
             self.times.append(time_s)
             self._looks.append(look)
+            self._seen.append(seen)
 
     def forget(self, before_s: float) -> None:
         gone = max(bisect_left(self.times, before_s) - 1, 0)
-        del self.times[:gone], self._looks[:gone]
+        del self.times[:gone], self._looks[:gone], self._seen[:gone]
 
     def at(self, time_s: float, max_gap_s: float) -> Place | None:
         after = bisect_left(self.times, time_s)
         if after == len(self.times) or (after == 0 and self.times[0] != time_s):
             return None
-        seen = self.times[after] == time_s
-        if not seen and self.times[after] - self.times[after - 1] > max_gap_s + 1e-6:
+        known = self.times[after] == time_s
+        if not known and self.times[after] - self.times[after - 1] > max_gap_s + 1e-6:
             return None
+        seen = known and self._seen[after]
         times, path = self._smooth(time_s)
         now = bisect_right(times, time_s) - 1
         if now + 1 == len(times) or times[now] == time_s:

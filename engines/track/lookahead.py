@@ -71,15 +71,6 @@ class Lookahead(Generic[Item]):
         """All that still wait, at the end of the video."""
         return [self._release() for _ in range(len(self._waiting))]
 
-    def spans(self, item: Item) -> dict[int, float]:
-        """Tracks that were seen at or before and at or after a frame just returned: id → seconds from first to last look,
-        as far as is known; to be asked before the next `push`."""
-        return {
-            track_id: path.times[-1] - path.times[0]
-            for (track_id, shot), path in self._paths.items()
-            if shot == item.shot and path.times[0] <= item.time_s <= path.times[-1]
-        }
-
     def fills(self, item: Item) -> dict[int, F32]:
         """Whose the boxes are that a frame just returned came with, in their order: track → box (4,) xyxy px; to be asked
         before the next `push`."""
