@@ -72,9 +72,18 @@ class Hand:
     stiffness: float
     """1/s: what is off decays like this (critically damped), at the goal's own speed."""
 
+    def hasty(self, haste: float) -> Hand:
+        if haste == 1:
+            return self
+        return Hand(self.band, self.speed * haste, self.acceleration * haste**2, self.stiffness * haste)
+
 
 PAN: Final = Hand(band=0.04, speed=1.5, acceleration=6.0, stiffness=5.0)
 ZOOM: Final = Hand(band=0.12, speed=0.25, acceleration=0.5, stiffness=1.0)
+HASTE: Final = 3.0
+"""How many times as stiff, and as fast, the camera may be while the face would leave the window ..."""
+MARGIN: Final = 0.05
+"""... or be so near its edge, in heights of the window."""
 SLOW: Final = 0.5
 """Bands per second: below this the camera may come to rest ..."""
 NEAR: Final = 0.25
@@ -105,10 +114,18 @@ class Axis:
         self.at, self.speed, self._hand = at, 0.0, hand
         self._rests = True
 
-    def move(self, goal: float, goal_speed: float, dt_s: float, unit: float, room: tuple[float, float]) -> None:
+    def move(
+        self,
+        goal: float,
+        goal_speed: float,
+        dt_s: float,
+        unit: float,
+        room: tuple[float, float],
+        haste: float = 1.0,
+    ) -> None:
         """Follow the goal for a while; all in px of which `unit` make one of the hand's. `room` is what lies below and above
-        before an edge."""
-        hand = self._hand
+        before an edge; `haste` times as stiff and fast it may be."""
+        hand = self._hand.hasty(haste)
         off, ahead = (goal - self.at) / unit, goal_speed / unit
         speed = self.speed / unit
         if self._rests:
@@ -141,7 +158,9 @@ class Camera:
         self._lowest = min(max(out_h * CLOSEST, 8.0), self._tallest)
         self._time_s: float | None = None
         self._face: tuple[float, float] | None = None
-        """Centre of the face that is followed."""
+        """Centre of the face that is followed, ..."""
+        self._half = 0.0, 0.0
+        """... and half its width and height."""
         self._speeds = 0.0, 0.0
         self._goal_zoom = math.log(self._tallest)
         self._axes = Axis(frame_w / 2, PAN), Axis(frame_h / 2, PAN)
@@ -158,6 +177,7 @@ class Camera:
         if box is not None and np.isfinite(box).all() and box[3] - box[1] > 0:
             x0, y0, x1, y1 = (float(value) for value in box)
             self._face = (x0 + x1) / 2, (y0 + y1) / 2
+            self._half = (x1 - x0) / 2, (y1 - y0) / 2
             if velocity is not None and np.isfinite(velocity).all():
                 self._speeds = float(velocity[0]), float(velocity[1])
             if measured or first:
@@ -189,10 +209,16 @@ class Camera:
         smallest, tallest = math.log(self._lowest), math.log(self._tallest)
         room = self._zoom.at - smallest, tallest - self._zoom.at
         self._zoom.move(self._goal_zoom, 0.0, dt_s, 1.0, room)
+        assert self._face is not None
         unit = self._height()
-        for axis, goal, speed, (low, high) in zip(self._axes, self._goals(), self._speeds, self._reach(), strict=True):
-            held = min(max(goal, low), high)
-            axis.move(held, speed if held == goal else 0.0, dt_s, unit, (axis.at - low, high - axis.at))
+        sides = unit * self._aspect, unit
+        goals, reach = self._goals(), self._reach()
+        for n, axis in enumerate(self._axes):
+            low, high = reach[n]
+            held = min(max(goals[n], low), high)
+            speed = self._speeds[n] if held == goals[n] else 0.0
+            safe = abs(self._face[n] - axis.at) + self._half[n] <= sides[n] / 2 - MARGIN * unit
+            axis.move(held, speed, dt_s, unit, (axis.at - low, high - axis.at), 1.0 if safe else HASTE)
         self._hold_inside()
 
     def _height(self) -> float:

@@ -41,14 +41,14 @@ SETTLES: Final = 2
 """Frames after which a live look counts as smoothed; what is left of the delay is the window's half."""
 STRAY: Final = 0.03
 """A look further from the smoothed path, in heights, is moved to there ..."""
-TRUST: Final = 0.6
+TRUST: Final = 0.4
 """... and so much of what is left is kept."""
 STRAY_WHOLE: Final = 0.019
 WIDTH_WHOLE: Final = 5
 """Places in the window over a whole path."""
-SURPRISE: Final = 1.55
+SURPRISE: Final = 1.5
 """Without delay a look surprises by so many standard deviations at most: a few wild ones make half of the jerk."""
-FOLLOW_HZ: Final = 0.95
+FOLLOW_HZ: Final = 0.92
 """Without delay the place moves at the filter's velocity, and gives way to its place at this frequency."""
 
 
