@@ -14,7 +14,8 @@ import pytest
 from engines.codecs.files import VideoFile
 from engines.detect.detector import open_detector
 from engines.frame import Detections, Frame
-from engines.offline import COLUMNS, Options, process
+from engines.offline import Options, process
+from engines.people import COLUMNS
 from engines.scene.write import write_scene
 from tests.client.command import run
 from tests.engines.videos import TURN_90, boxes_of, turn, write_video
