@@ -10,7 +10,9 @@ from typing import Annotated
 
 import typer
 
-HELPERS = ("live_redaction", "mot_jobs", "mot_score", "plot", "proc", "report", "rig", "smoothers", "wire")
+HELPERS = (
+    "live_redaction", "mot_jobs", "mot_score", "pictures", "plot", "proc", "report", "rig", "smoothers", "wire",
+)  # fmt: skip
 
 
 def questions() -> dict[str, str]:

@@ -36,7 +36,7 @@ LEAST_SCORE: Final = 0.1
 SHAPES_KEPT: Final = 8
 
 
-class _Ready(NamedTuple):
+class Ready(NamedTuple):
     """A network compiled for one size, and how a frame gets into each of its slots."""
 
     runtime: Runtime
@@ -87,7 +87,7 @@ class Detector:
         self.face_names = tuple(name for name in self.names if name in FACES) or self.names
         """Those that are faces: all of them, where none is called so (a network of members)."""
         self.fixed_size = signature.fixed_size
-        self._ready: dict[tuple[int, int], _Ready] = {}
+        self._ready: dict[tuple[int, int], Ready] = {}
 
     def detect(self, frames: Sequence[Frame]) -> list[Detections]:
         """Run the network on each frame: those of one shape together, as many as the runtime takes at once. On a CPU that is one,
@@ -96,20 +96,20 @@ class Detector:
         Raises:
             RuntimeFailure: the network cannot be compiled for a frame's shape.
         """
-        boxes = [self._letterbox(frame.width, frame.height) for frame in frames]
+        boxes = [self.letterbox(frame.width, frame.height) for frame in frames]
         shapes: dict[tuple[int, int], list[int]] = {}
         for number, box in enumerate(boxes):
             shapes.setdefault((box.net_h, box.net_w), []).append(number)
         found: dict[int, Detections] = {}
         for numbers in shapes.values():
-            ready = self._prepare(boxes[numbers[0]])
+            ready = self.prepare(boxes[numbers[0]])
             for start in range(0, len(numbers), len(ready.fill)):
                 together = numbers[start : start + len(ready.fill)]
                 answers = self._run(ready, [(frames[number], boxes[number]) for number in together])
                 found.update(zip(together, answers, strict=True))
         return [found[number] for number in range(len(frames))]
 
-    def _run(self, ready: _Ready, batch: Sequence[tuple[Frame, Letterbox]]) -> list[Detections]:
+    def _run(self, ready: Ready, batch: Sequence[tuple[Frame, Letterbox]]) -> list[Detections]:
         for fill, (frame, letterbox) in zip(ready.fill, batch, strict=False):
             fill(frame, letterbox)
         outputs = ready.runtime.run(len(batch))
@@ -127,7 +127,8 @@ class Detector:
             names=self.names, face_names=self.face_names,
         )  # fmt: skip
 
-    def _letterbox(self, width: int, height: int) -> Letterbox:
+    def letterbox(self, width: int, height: int) -> Letterbox:
+        """How a frame of this size is laid into the network's input."""
         if self.fixed_size is None and self.kind not in GPU_KINDS:
             return Letterbox.fit(width, height, self.long_side, self.family.stride)
         # On a GPU a square, so that frames of all shapes go together and few shapes are compiled.
@@ -136,12 +137,17 @@ class Detector:
         stretched = self.family.look is not None and self.family.look.stretched
         return Letterbox.within(width, height, net_w, net_h, stretched=stretched)
 
-    def _prepare(self, letterbox: Letterbox) -> _Ready:
+    def prepare(self, letterbox: Letterbox) -> Ready:
+        """The network compiled for such frames.
+
+        Raises:
+            RuntimeFailure: it cannot be.
+        """
         shape = letterbox.net_h, letterbox.net_w
         ready = self._ready.pop(shape, None)
         if ready is None:
             runtime = open_runtime(self.model, *shape, kind=self.kind, precision=self.precision, threads=self.threads)
-            ready = _Ready(runtime, [_filling(slot, self.family.look) for slot in runtime.slots])
+            ready = Ready(runtime, [_filling(slot, self.family.look) for slot in runtime.slots])
             while len(self._ready) >= SHAPES_KEPT:
                 del self._ready[next(iter(self._ready))]
         self._ready[shape] = ready
@@ -149,7 +155,7 @@ class Detector:
 
     def warm_up(self, width: int, height: int) -> None:
         """Compile for frames of this size and run each batch once, so that the first real frame is not late."""
-        runtime = self._prepare(self._letterbox(width, height)).runtime
+        runtime = self.prepare(self.letterbox(width, height)).runtime
         for batch in runtime.batches:
             runtime.run(batch)
 

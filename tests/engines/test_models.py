@@ -28,7 +28,7 @@ def test_both_files_together_are_small():
 
 def test_the_card_lies_beside_the_files():
     card = default_face_model().with_name("face_nano.md").read_text(encoding="utf-8")
-    for part in ("Licence", "Data", "Limits", "fancam bench face_ap", "fancam train faces"):
+    for part in ("Licence", "Data", "Limits", "fancam bench accuracy", "fancam train faces"):
         assert part in card
 
 

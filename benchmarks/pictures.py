@@ -1,8 +1,4 @@
-"""How many faces does the default network find, and how exactly? Average precision on photographs and on drawn scenes.
-
-`fancam bench face_ap` runs the detector as the server does (decode, scale, network, suppression) over labelled photographs and
-over scenes whose seeds training never draws, in each precision, at a long side of 640 and 320 px, and lets a judge count.
-"""
+"""Labelled pictures as frames of decoded video, and a judge that counts what a detector finds in them."""
 
 from __future__ import annotations
 
@@ -10,33 +6,24 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import av
 import cv2
 import numpy as np
-import typer
 
-from benchmarks.report import ROOT, write_result
-from engines.detect.detector import Detector, open_detector
+from benchmarks.report import ROOT
+from engines.detect.detector import Detector
 from engines.frame import Detections, Frame
-from engines.runtimes import Precision
 from engines.scene.demo import demo_scene
 from engines.scene.scene import Scene, random_scene
 
 SHARED = ROOT.parent / "shared"
-PRECISIONS: tuple[Precision, ...] = ("f32", "bf16", "int8")
-LONG_SIDES_PX = (640, 320)
+LABELS, JUDGE, WEIGHTS = SHARED / "data/faces/val.jsonl", SHARED / "judges/ap.py", SHARED / "data/weights"
 LEAST_SCORE = 0.02
 FIRST_SCENE_SEED, DEMO_CASTS, DEMO_FRAMES = 100, 10, 12
-COLUMNS = {
-    "ap50": "AP@.5",
-    "recall_at_precision": "recall at P .9, ≥ 24 px",
-    "masked_recall": "masked",
-    "landmark_error": "landmarks",
-}
 
 Labelled = tuple[dict[str, Any], Frame]
 """A line of ground truth, and the picture as a decoder would give it."""
@@ -91,40 +78,24 @@ def prediction(truth: dict[str, Any], found: Detections) -> dict[str, Any]:
     return {"file": truth["file"], "width": found.width, "height": found.height, "faces": faces}
 
 
-def judged(detector: Detector, labelled: list[Labelled], judge: Path) -> dict[str, Any]:
-    """What the judge says of the detector."""
+def judged(truths: Iterable[dict[str, Any]], predictions: Iterable[dict[str, Any]], judge: Path) -> dict[str, Any]:
+    """What the judge says of a detector's `prediction`s."""
     with tempfile.TemporaryDirectory() as folder:
         truth, found = Path(folder) / "truth.jsonl", Path(folder) / "found.jsonl"
-        truth.write_text("".join(json.dumps(line) + "\n" for line, _ in labelled))
-        rows = (prediction(line, detector.detect([frame])[0]) for line, frame in labelled)
-        found.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        truth.write_text("".join(json.dumps(line) + "\n" for line in truths))
+        found.write_text("".join(json.dumps(line) + "\n" for line in predictions))
         command = [sys.executable, str(judge), "--gt", str(truth), "--pred", str(found), "--json-only"]
         return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-def command(
-    labels: Annotated[Path, typer.Option(help="Photographs that training never saw.")] = SHARED
-    / "data/faces/val.jsonl",
-    judge: Annotated[Path, typer.Option(help="The program that counts.")] = SHARED / "judges/ap.py",
-    scene_count: Annotated[int, typer.Option("--scenes", min=0, help="Drawn scenes, one frame each.")] = 120,
-    model: Annotated[Path | None, typer.Option(help="Another network of the same family.")] = None,
-) -> None:
-    for path in (labels, judge):
-        if not path.is_file():
-            raise SystemExit(f"{path} is not here: name it with --{'labels' if path == labels else 'judge'}")
-    sets = {"photographs": list(photographs(labels)), "default scene, ten casts": list(demo_frames())}
-    if scene_count:
-        sets["random scenes"] = list(scenes(scene_count))
-    rows = []
-    print("pictures, precision, long side: " + ", ".join(COLUMNS.values()))
-    for precision in PRECISIONS if model is None else ("f32",):
-        for long_side in LONG_SIDES_PX:
-            detector = open_detector(model, precision=precision, long_side=long_side, conf=LEAST_SCORE)
-            for name, labelled in sets.items():
-                result = judged(detector, labelled, judge)
-                figures = {key: result[key] for key in COLUMNS}
-                rows.append({"pictures": name, "count": len(labelled), **detector.describe(), **figures})
-                said = ", ".join("-" if value is None else f"{value:.3f}" for value in figures.values())
-                print(f"{name}, {precision}, {long_side}: {said}", flush=True)
-    if model is None:
-        write_result("face_ap", {"labels": labels.name, "rows": rows})
+def judged_on(detector: Detector, labelled: list[Labelled], judge: Path) -> dict[str, Any]:
+    """What the judge says of the detector, run as the server runs it."""
+    rows = [prediction(truth, detector.detect([frame])[0].faces()) for truth, frame in labelled]
+    return judged((truth for truth, _ in labelled), rows, judge)
+
+
+def check_there(**files: Path) -> None:
+    """Files that options name."""
+    for option, path in files.items():
+        if not path.exists():
+            raise SystemExit(f"{path} is not here: name it with --{option}")
