@@ -122,7 +122,7 @@ def command(
     model: Annotated[Path | None, typer.Option(help="Another network in the default one's place.")] = None,
 ) -> None:
     check_there(labels=labels, judge=judge)
-    sets = {PHOTOGRAPHS: list(photographs(labels)), DEFAULT_SCENE: list(demo_frames())}
+    sets = {PHOTOGRAPHS: photographs(labels), DEFAULT_SCENE: list(demo_frames())}
     if scene_count:
         sets[RANDOM_SCENES] = list(scenes(scene_count))
     rows = []

@@ -34,7 +34,12 @@ def to_frame(bgr: np.ndarray) -> Frame:
     return Frame.from_video_frame(av.VideoFrame.from_ndarray(bgr, format="bgr24").reformat(format="yuv420p"), 0, 0)
 
 
-def photographs(labels: Path) -> Iterator[Labelled]:
+def photographs(labels: Path) -> list[Labelled]:
+    """Those of one form one after the other, so that no network is compiled twice for it."""
+    return sorted(_photographs(labels), key=lambda one: one[1].width / one[1].height)
+
+
+def _photographs(labels: Path) -> Iterator[Labelled]:
     folder = labels.parent / "images" if (labels.parent / "images").is_dir() else labels.parent
     for line in labels.read_text(encoding="utf-8").splitlines():
         truth = json.loads(line)
