@@ -79,10 +79,12 @@ def with_open_sides(model: Path, folder: Path) -> Path:
 
 
 def squared(frame: Frame, side: int) -> Frame:
-    planes = (
-        cv2.resize(plane, (side // part, side // part)) for plane, part in ((frame.y, 1), (frame.u, 2), (frame.v, 2))
-    )
-    return Frame(*planes, 0, 0)
+    """`frame` without its proportions, `side` × `side` px."""
+
+    def scaled(plane: np.ndarray, side: int) -> np.ndarray:
+        return cv2.resize(plane, (side, side)).astype(np.uint8)
+
+    return Frame(scaled(frame.y, side), scaled(frame.u, side // 2), scaled(frame.v, side // 2), 0, 0)
 
 
 def network_times_ms(detectors: Sequence[Detector], frame: Frame, rounds: int = ROUNDS) -> list[float]:

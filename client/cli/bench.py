@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 HELPERS = (
-    "live_redaction", "mot_jobs", "mot_score", "pictures", "plot", "proc", "report", "rig", "smoothers", "wire",
+    "live_redaction", "mot_jobs", "mot_score", "pictures", "plot", "proc", "report", "rig", "scatter", "smoothers", "wire",
 )  # fmt: skip
 
 
