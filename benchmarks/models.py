@@ -162,6 +162,7 @@ def command(
     labels: Annotated[Path, typer.Option(help="Labelled photographs.")] = LABELS,
     judge: Annotated[Path, typer.Option(help="The program that counts.")] = JUDGE,
     weights: Annotated[Path, typer.Option(help="A folder of other people's .onnx files.")] = WEIGHTS,
+    every: Annotated[int, typer.Option(min=1, help="Take one photograph in so many.")] = 1,
     plot: Annotated[bool, typer.Option("--plot", help="Draw time against AP as well.")] = False,
 ) -> None:
     check_there(labels=labels, judge=judge)
@@ -171,7 +172,7 @@ def command(
             candidates += [Candidate(model.name, detector) for detector in opened(model)]
         except (RuntimeFailure, UnknownFamily) as error:
             print(f"{model.name} is left out: {error}")
-    labelled = photographs(labels)
+    labelled = photographs(labels)[::every]
     for truth, frame in labelled:
         for candidate in candidates:
             candidate.look(truth, frame)

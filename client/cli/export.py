@@ -45,11 +45,11 @@ def command(
     if not out.parent.is_dir():
         raise Failure(f"cannot write {out}: there is no folder {out.parent}; make it first")
     try:
-        from engines.train import data, export
+        from engines.train import data, export, formats
     except ModuleNotFoundError as error:
         raise Failure(f"{error.name} is not installed: exporting needs pip install 'fancam[train]'") from None
     try:
-        album = data.Album(data.read_labels(calibrate)) if calibrate else None
+        album = data.Album(formats.read_any(calibrate)) if calibrate else None
         if checkpoint:
             _face(export, Path(what), out, scores, album)
         else:

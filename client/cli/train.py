@@ -19,8 +19,18 @@ APP = typer.Typer(
 
 @APP.command(help="Train the default face network on labelled pictures and drawn scenes.")
 def faces(
-    data: Annotated[Path, typer.Option(help="Labels: a .jsonl file, or a folder with a train.jsonl.")],
-    out: Annotated[Path, typer.Option(help="Folder for the checkpoint and the log.")],
+    data: Annotated[
+        Path,
+        typer.Option(
+            help="Labels: a .jsonl file or a folder with a train.jsonl; a COCO .json; a folder of YOLO or VOC labels."
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option(help="Folder for the checkpoint, the log (log.jsonl) and the curves (curves.png).")
+    ],
+    face_class: Annotated[
+        list[str] | None, typer.Option(help="A class of COCO, VOC or YOLO (its number) that is a face; repeatable.")
+    ] = None,
     scenes: Annotated[
         int, typer.Option(min=0, help="Drawn scenes mixed in; they are drawn once, into OUT/scenes.")
     ] = 900,
@@ -36,25 +46,25 @@ def faces(
     if (minutes is None) == (steps is None):
         raise typer.BadParameter("give one of --minutes and --steps", param_hint="--minutes")
     try:
+        from client.cli.progress import progress
         from engines.train import data as pictures
+        from engines.train import formats, trainer, workers
         from engines.train import scenes as drawn
-        from engines.train import trainer, workers
     except ModuleNotFoundError as error:
         raise Failure(f"{error.name} is not installed: training needs pip install 'fancam[train]'") from None
-    import logging
     import math
     import os
 
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        photos = pictures.read_labels(data)
+        photos = formats.read_any(data, face_class or ())
         run = trainer.Trainer(out, trainer.Plan(steps=steps, minutes=minutes, learning_rate=rate), resume, start)
         extra = pictures.read_labels(drawn.draw(out / "scenes", scenes)) if scenes else []
         album = pictures.mixed_album(photos, extra)
         # On a CPU the trainer is slower than one process of batches; a GPU takes what all cores give.
         makers = max(1, (os.cpu_count() or 1) - 1) if run.device.type == "cuda" else 1
         stream = workers.parallel_batches(album, run.plan.seed, run.step, run.plan.batch_size, makers)
-        run.run(stream, 60 * stop_after if stop_after else math.inf)
+        with progress("training", "steps") as update:
+            run.run(stream, 60 * stop_after if stop_after else math.inf, update)
     except (pictures.DataError, workers.WorkerError, trainer.TrainingError) as error:
         raise Failure(str(error)) from None
     print(f"{out / trainer.CHECKPOINT}: {run.step} steps; fancam export turns it into ONNX")

@@ -20,6 +20,8 @@ from engines.train.network import OUTPUTS, STRIDES, FaceNet, Head
 
 OPSET = 18
 TOLERANCE = 1e-3
+#: How far int8 may be from f32 on average, as a share of how much an output varies over a picture.
+INT8_TOLERANCE = 0.1
 CALIBRATION_PICTURES = 128
 CALIBRATION_SIDE_PX = 416
 METADATA = {
@@ -161,6 +163,7 @@ class _Pictures(CalibrationDataReader):
 def write_int8(network: FaceNet, out: Path, album: Album, count: int = CALIBRATION_PICTURES) -> None:
     """Write `network` (folded here) in int8 to `out`: QDQ, per channel, ranges from `count` training pictures.
 
+    It is made from the f32 file, which is checked against torch, and compared with it on a picture; raises `ExportError`.
     Only what goes into a convolution is quantised: so the sums of the residual blocks stay inside the fused kernels.
     """
     aside = out.with_name(out.name + ".part")
@@ -168,10 +171,29 @@ def write_int8(network: FaceNet, out: Path, album: Album, count: int = CALIBRATI
         source = Path(folder) / "f32.onnx"
         write_onnx(network, source)
         _quantise(source, aside, album, count)
+        planes = calibration_planes(album.pick(np.random.default_rng(1)))
+        difference = _int8_difference(source, aside, planes)
+    if difference > INT8_TOLERANCE:
+        aside.unlink()
+        raise ExportError(
+            f"int8 differs from f32 by {difference:.2g} of what the outputs vary, more than {INT8_TOLERANCE}: not written;"
+            " calibrate with more pictures"
+        )
     model = onnx.load(aside)
     onnx.helper.set_model_props(model, METADATA)
     onnx.save(model, aside)
     os.replace(aside, out)
+
+
+def _int8_difference(f32: Path, int8: Path, planes: tuple[np.ndarray, np.ndarray]) -> float:
+    """The largest mean difference of an output on a picture, as a share of its spread (or of .1, where there is less)."""
+    expected, found = (
+        onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(
+            None, {"y": planes[0], "uv": planes[1]}
+        )
+        for path in (f32, int8)
+    )
+    return max(float(np.abs(a - b).mean() / max(float(a.std()), 0.1)) for a, b in zip(expected, found, strict=True))
 
 
 def _quantise(source: Path, out: Path, album: Album, count: int) -> None:

@@ -1,11 +1,10 @@
 """The training loop: AdamW under a cosine, a moving average, checkpoints to resume from."""
 
 import json
-import logging
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,18 +12,17 @@ import torch
 from torch import Tensor, nn
 
 from engines.train.assign import Targets
+from engines.train.curves import save_curves
 from engines.train.data import Batch
 from engines.train.losses import face_loss
 from engines.train.network import FaceNet, flatten, places
-
-log = logging.getLogger(__name__)
 
 LEARNING_RATE, BETAS, WEIGHT_DECAY = 2e-3, (0.9, 0.99), 0.02
 WARM_UP_STEPS, FINAL_SHARE = 150, 0.02
 GRADIENT_NORM_MAX = 10.0
 EMA_DECAY = 0.9995
 LOG_EVERY_STEPS, SAVE_EVERY_S = 50, 60.0
-CHECKPOINT, LOG_FILE = "checkpoint.pt", "log.jsonl"
+CHECKPOINT, LOG_FILE, CURVES = "checkpoint.pt", "log.jsonl", "curves.png"
 
 
 class TrainingError(Exception):
@@ -50,6 +48,11 @@ class Plan:
         if self.minutes is not None:
             return min(1.0, ran_s / (60 * self.minutes))
         raise TrainingError("say how long to train: steps or minutes")
+
+    def steps_in_all(self, step: int, ran_s: float) -> int:
+        """As far as can be told at `step`; 0 at the start of a run by minutes."""
+        progress = self.progress(step, ran_s)
+        return self.steps or (round(step / progress) if progress else 0)
 
 
 def learning_rate(highest: float, step: int, progress: float) -> float:
@@ -101,7 +104,7 @@ def batch_losses(network: nn.Module, batch: Batch, bfloat16: bool, device: torch
 
 
 class Trainer:
-    """A run in a folder: `CHECKPOINT` (everything needed to go on) and `LOG_FILE` (one JSON line every few steps)."""
+    """A run in a folder: `CHECKPOINT` (everything needed to go on), `LOG_FILE` (one JSON line every few steps) and `CURVES`."""
 
     def __init__(self, folder: Path, plan: Plan, resume: bool = False, start: Path | None = None) -> None:
         """`start` is a checkpoint whose averaged weights a new run begins with; a resumed one has its own."""
@@ -132,9 +135,19 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.average.state = state["average"]
         self.step, self.ran_s = state["step"], state["ran_s"]
+        self._forget_after(self.step)
+
+    def _forget_after(self, step: int) -> None:
+        """Steps that a kill took back will be logged again."""
+        path = self.folder / LOG_FILE
+        if path.is_file():
+            rows = [line for line in path.read_text(encoding="utf-8").splitlines() if _step_of(line) <= step]
+            aside = path.with_name(path.name + ".part")
+            aside.write_text("".join(line + "\n" for line in rows), encoding="utf-8")
+            os.replace(aside, path)
 
     def save(self) -> None:
-        """Write the checkpoint aside, then rename: a kill leaves the old one or the new one."""
+        """Write the checkpoint aside, then rename: a kill leaves the old one or the new one. The curves go with it."""
         aside = self.folder / (CHECKPOINT + ".part")
         torch.save(
             {
@@ -148,9 +161,16 @@ class Trainer:
             aside,
         )
         os.replace(aside, self.folder / CHECKPOINT)
+        save_curves(self.folder / LOG_FILE, self.folder / CURVES)
 
-    def run(self, stream: Iterator[Batch], stop_after_s: float = math.inf) -> None:
-        """Train to the end of the plan, or for so long now, on batches that start at `self.step`."""
+    def run(
+        self,
+        stream: Iterator[Batch],
+        stop_after_s: float = math.inf,
+        report: Callable[[int, int], None] = lambda step, of: None,
+    ) -> None:
+        """Train to the end of the plan, or for so long now, on batches that start at `self.step`; `report` is told of each step,
+        and of how many."""
         self.network.train()
         before_s, started, saved = self.ran_s, time.monotonic(), time.monotonic()
         sums: dict[str, float] = {}
@@ -166,12 +186,13 @@ class Trainer:
             self.average.update(self.network, self.step)
             self.step += 1
             self.ran_s = before_s + time.monotonic() - started
+            report(self.step, self.plan.steps_in_all(self.step, self.ran_s))
             sums = {name: sums.get(name, 0.0) + float(value) for name, value in losses.items()}
             summed += 1
             if not math.isfinite(sums["total"]):
                 raise TrainingError(f"the loss is not finite at step {self.step}; resume from the last checkpoint")
             if self.step % LOG_EVERY_STEPS == 0:
-                self._note({k: v / summed for k, v in sums.items()}, rate, progress)
+                self._note({k: v / summed for k, v in sums.items()}, rate)
                 sums, summed = {}, 0
             if time.monotonic() - saved > SAVE_EVERY_S:
                 self.save()
@@ -186,7 +207,7 @@ class Trainer:
         self.optimizer.step()
         return {name: value.detach() for name, value in losses.items()}
 
-    def _note(self, losses: dict[str, float], rate: float, progress: float) -> None:
+    def _note(self, losses: dict[str, float], rate: float) -> None:
         row = {
             "step": self.step,
             "ran_s": round(self.ran_s, 1),
@@ -196,7 +217,11 @@ class Trainer:
         row |= {k: round(v, 4) for k, v in losses.items()}
         with (self.folder / LOG_FILE).open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
-        left_min = self.ran_s * (1 - progress) / max(progress, 1e-6) / 60
-        log.info(
-            "step %d, loss %.3f, %.0f %%, about %.0f min left", self.step, losses["total"], 100 * progress, left_min
-        )
+
+
+def _step_of(line: str) -> float:
+    """Of a line of the log; one that a kill cut off is of no step."""
+    try:
+        return json.loads(line)["step"]
+    except ValueError:
+        return math.inf

@@ -9,7 +9,7 @@ from multiprocessing.process import BaseProcess
 
 from engines.train.data import Album, Batch, batches
 
-QUEUE_BATCHES, BATCH_TIMEOUT_S = 4, 300.0
+QUEUE_BATCHES, BATCH_TIMEOUT_S, PARENT_LOOK_S = 4, 300.0, 2.0
 
 
 class WorkerError(Exception):
@@ -18,8 +18,20 @@ class WorkerError(Exception):
 
 def _produce(album: Album, seed: int, steps: range, batch_size: int, out: multiprocessing.Queue) -> None:
     os.nice(1)
+    out.cancel_join_thread()  # nobody reads the rest
     for batch in batches(album, seed, steps, batch_size):
-        out.put(batch)
+        while not _put(out, batch):
+            parent = multiprocessing.parent_process()
+            if parent is None or not parent.is_alive():  # killed: nobody ends this process for it
+                return
+
+
+def _put(out: multiprocessing.Queue, batch: Batch) -> bool:
+    try:
+        out.put(batch, timeout=PARENT_LOOK_S)
+    except queue.Full:
+        return False
+    return True
 
 
 def _wait(made: multiprocessing.Queue, worker: BaseProcess) -> Batch:

@@ -4,8 +4,10 @@ import itertools
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnx
 import onnxruntime
@@ -16,6 +18,7 @@ from engines.train import data, export, scenes
 from engines.train.network import FaceNet
 from engines.train.trainer import (
     CHECKPOINT,
+    CURVES,
     LOG_FILE,
     Plan,
     Trainer,
@@ -93,6 +96,36 @@ def test_a_killed_run_keeps_its_last_checkpoint(tmp_path, labelled):
     assert Trainer(tmp_path, plan(4), resume=True).step == 2
 
 
+def test_a_run_killed_in_its_steps_goes_on_and_leaves_no_process(tmp_path, labelled):
+    """The command itself, killed with nobody to clean up."""
+    code = (
+        "import sys; from functools import partial; from client.cli.main import main; from engines.train import trainer\n"
+        "trainer.LOG_EVERY_STEPS, trainer.SAVE_EVERY_S = 1, 0\n"
+        "trainer.Plan = partial(trainer.Plan, batch_size=1)\n"
+        "main(['train', 'faces', '--scenes', '0', '--steps', '8', *sys.argv[1:]])\n"
+    )
+    command = [sys.executable, "-c", code, "--data", str(labelled), "--out", str(tmp_path)]
+    log, checkpoint = tmp_path / LOG_FILE, tmp_path / CHECKPOINT
+    with subprocess.Popen(command, cwd=ROOT) as killed:
+        wait_for(lambda: checkpoint.exists() and log.read_text().count("\n") >= 2)
+        makers = Path(f"/proc/{killed.pid}/task/{killed.pid}/children").read_text().split()
+        killed.kill()
+    with log.open("a") as file:
+        file.write(json.dumps({"step": 99}) + "\n" + '{"step": 10')  # steps after the checkpoint, and a line cut off
+    subprocess.run([*command, "--resume"], cwd=ROOT, check=True, timeout=100)
+    assert [json.loads(line)["step"] for line in log.read_text().splitlines()] == list(range(1, 9))
+    assert Trainer(tmp_path, plan(8), resume=True).step == 8
+    assert makers
+    wait_for(lambda: not any(Path(f"/proc/{maker}").exists() for maker in makers))
+
+
+def wait_for(there) -> None:
+    deadline = time.monotonic() + 60
+    while not there():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def test_a_run_begins_with_the_weights_it_is_given(tmp_path, labelled):
     first = train(tmp_path / "first", labelled, plan(3))
     second = Trainer(tmp_path / "second", plan(3), start=tmp_path / "first" / CHECKPOINT)
@@ -143,6 +176,13 @@ def test_the_log_says_what_was_lost(tmp_path, labelled, monkeypatch):
     rows = [json.loads(line) for line in (tmp_path / LOG_FILE).read_text().splitlines()]
     assert [row["step"] for row in rows] == [2, 4]
     assert all(abs(row["total"] - row["score"] - row["box"] - row["landmarks"]) < 1e-3 for row in rows)
+    curves = cv2.imread(str(tmp_path / CURVES))
+    assert (curves != 255).any(2).mean() > 0.01  # something is drawn
+
+
+@pytest.mark.parametrize(("run", "expected"), [(Plan(steps=40), 40), (Plan(minutes=1), 40)])
+def test_how_far_a_run_is(run, expected):
+    assert run.steps_in_all(10, 15.0) == expected
 
 
 def test_the_rate_warms_up_and_falls_to_its_end():
@@ -215,6 +255,15 @@ def test_an_export_that_differs_from_torch_is_refused(exported, tmp_path, monkey
     monkeypatch.setattr(export, "_trace", lambda *_: onnx.load(exported))  # the file of another network
     with pytest.raises(export.ExportError, match="differs"):
         export.write_onnx(FaceNet().eval(), tmp_path / "face.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_int8_that_is_far_from_f32_is_refused(checkpoint, labelled, tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "_int8_difference", lambda *_: 0.2)
+    with pytest.raises(export.ExportError, match="int8 differs"):
+        export.write_int8(
+            export.load_network(checkpoint), tmp_path / "a.onnx", data.Album(data.read_labels(labelled)), count=2
+        )
     assert not list(tmp_path.iterdir())
 
 
