@@ -20,6 +20,7 @@ VERBS: Final[dict[str, str]] = {
     "engines": "Build TensorRT plans of networks for this GPU, and list them.",
     "scene": "Write the drawn test scene and its exact ground truth.",
     "doctor": "Say what this machine can do, what is missing and how to mend it.",
+    "dataset": "Complete labels by other networks, and label clips by the tracker.",
     "train": "Train the face model or the tracker.",
     "export": "Turn a network into ONNX: a trained checkpoint, one to measure with, or a file in fp16 or int8.",
     "bench": "Answer one question with a measurement.",

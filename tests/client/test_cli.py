@@ -31,6 +31,7 @@ def test_the_verbs_are_these() -> None:
             "engines",
             "scene",
             "doctor",
+            "dataset",
             "train",
             "export",
             "bench",
