@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -85,7 +86,7 @@ def clips(
         (out / "images").mkdir(parents=True, exist_ok=True)
         with progress("labelling", "clips") as update:
             for done, file in enumerate(files, 1):
-                for number, frame, faces in tracked.label(lambda file=file: tracked.frames_of(file), detector):
+                for number, frame, faces in tracked.label(partial(tracked.frames_of, file), detector):
                     name = f"{file.stem}_{number:05}.jpg"
                     planes = np.concatenate([plane.ravel() for plane in (frame.y, frame.u, frame.v)])
                     bgr = cv2.cvtColor(planes.reshape(-1, frame.width), cv2.COLOR_YUV2BGR_I420)

@@ -1,7 +1,7 @@
 """Labels completed by teachers: several looks of other networks at the same picture, and what most of them agree on.
 
-A look is one network at one size, plain or mirrored. What is labelled stays; looks add faces that they all see, landmarks where they
-agree, and ignore regions where only some of them see a face: such a place teaches neither way.
+A look is one network at one size, plain or mirrored. What is labelled stays; looks add faces that most of them are sure of, landmarks
+where these lie together, and ignore regions where fewer see a face: such a place teaches neither way.
 """
 
 from collections.abc import Sequence
@@ -15,8 +15,10 @@ from engines.track.associate import overlaps
 from engines.train import colour
 from engines.train.data import Entry, Picture
 
-LEAST_SCORE, SURE_SCORE = 0.2, 0.45
+LEAST_SCORE, SURE_SCORE = 0.3, 0.45
 """What a look counts as seen, and as surely seen."""
+AGREE = 0.75
+"""The share of the looks that must be sure of a face."""
 SAME_FACE, LABELLED = 0.45, 0.3
 """Intersection over union of two looks' boxes of one face; and with a label, from which a box adds nothing."""
 LANDMARK_SPREAD = 0.15
@@ -116,7 +118,7 @@ def _inside(box: np.ndarray, known: np.ndarray) -> bool:
 def _new_face(seen: Seen, looks: int, sides: np.ndarray) -> dict:
     box = np.clip(np.mean([one[0] for one in seen], 0), 0, 1) * np.tile(sides, 2)
     size = float(np.sqrt(np.prod(box[2:] - box[:2])))
-    sure = len(seen) == looks and min(one[1] for one in seen) >= SURE_SCORE and size >= SMALLEST_PX
+    sure = _agreed(seen, looks) and size >= SMALLEST_PX
     return {
         "xyxy_px": box.round(1).tolist(),
         "ignore": not sure,
@@ -126,11 +128,15 @@ def _new_face(seen: Seen, looks: int, sides: np.ndarray) -> dict:
     }
 
 
+def _agreed(seen: Seen, looks: int) -> bool:
+    return sum(score >= SURE_SCORE for _, score, _ in seen) >= AGREE * looks
+
+
 def _landmarks(seen: Seen, looks: int, sides: np.ndarray) -> list | None:
-    """The mean of all looks, where each saw the face surely and none is far off."""
-    sure = [one[2] for one in seen if one[1] >= SURE_SCORE]
-    points = np.array([one for one in sure if np.isfinite(one).all()]).reshape(-1, 5, 2) * sides
-    if len(sure) < looks or len(points) < 2:
+    """The mean of the sure looks, where these are most and none of them is far off."""
+    sure = [points for _, score, points in seen if score >= SURE_SCORE and np.isfinite(points).all()]
+    points = np.array(sure).reshape(-1, 5, 2) * sides
+    if not _agreed(seen, looks) or len(points) < 2:
         return None
     mean = points.mean(0)
     eyes = float(np.linalg.norm(mean[0] - mean[1]))
