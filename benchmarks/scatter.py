@@ -31,7 +31,7 @@ def save_scatter(path: Path, dots: Sequence[Dot], x_title: str, y_title: str) ->
     picture = np.full((HEIGHT, WIDTH, 3), 255, np.uint8)
     xs, ys = [dot.x for dot in dots], [dot.y for dot in dots]
     low, high = np.log(min(xs) / 1.3), np.log(max(xs) * 1.6)
-    floor, ceiling = np.floor(10 * min(ys)) / 10, min(1.0, np.ceil(10 * max(ys)) / 10)
+    floor, ceiling = np.floor(20 * min(ys) - 0.2) / 20, min(1.0, np.ceil(20 * max(ys) + 0.2) / 20)
 
     def at(x: float, y: float) -> tuple[int, int]:
         across = (np.log(x) - low) / (high - low)
@@ -64,6 +64,13 @@ def _draw(picture: np.ndarray, dots: list[Dot]) -> None:
             cv2.circle(picture, point, 5, colour, -1, cv2.LINE_AA)
         place = _free_place(name, points[-1], taken)
         taken.append(place)
+        middle = round((place[1] + place[3]) / 2)
+        if abs(middle - points[-1][1]) > 8:  # too far to tell whose it is
+            end = min(max(points[-1][0], round(place[0])), round(place[2])), middle
+            cv2.line(picture, points[-1], end, colour, 1, cv2.LINE_AA)
+            cv2.rectangle(
+                picture, (int(place[0]), int(place[1]) + 2), (int(place[2]), int(place[3]) - 2), (255,) * 3, -1
+            )
         _text(picture, name, (int(place[0]), int(place[3]) - 4), colour)
 
 
