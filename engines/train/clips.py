@@ -15,7 +15,8 @@ from engines.detect.detector import Detector
 from engines.frame import Detections, Frame
 from engines.track.appearance import describe
 from engines.track.associate import overlaps
-from engines.track.tracker import HIGH_SCORE, Tracker
+from engines.track.kinds import FACES
+from engines.track.tracker import Tracker
 
 MISSED_FRAMES_MAX = 10
 """A face that was missed for longer may have been hidden."""
@@ -65,7 +66,7 @@ def _watch(frames: Iterator[tuple[Frame, float]], detector: Detector) -> _Clip:
         found = detector.detect([frame])[0].faces()
         tracks = tracker.step(found, time_s, looks=describe(frame, found.boxes))
         kept = np.flatnonzero(tracks.confirmed & tracks.measured)
-        kept = kept[found.scores[tracks.detection[kept]] >= HIGH_SCORE]
+        kept = kept[found.scores[tracks.detection[kept]] >= FACES.high_score]
         clip.sure.append({int(tracks.ids[k]): found.boxes[tracks.detection[k]] for k in kept})
         clip.found.append(found)
     return clip
