@@ -98,7 +98,7 @@ def network_times_ms(detectors: Sequence[Detector], frame: Frame, rounds: int = 
     for detector in detectors:
         letterbox = detector.letterbox(frame.width, frame.height)
         network = detector.prepare(letterbox)
-        network.fill(frame, letterbox)
+        network.fill[0](frame, letterbox)
         network.runtime.run()
         ready.append(network.runtime)
     times = np.zeros((rounds, len(ready)))

@@ -86,7 +86,7 @@ def detect_timed(detector: Detector, frame: Frame) -> tuple[Detections, list[flo
         )  # fmt: skip
 
     stamps = [time.process_time()]
-    ready.fill(frame, letterbox)
+    ready.fill[0](frame, letterbox)
     stamps.append(time.process_time())
     outputs = ready.runtime.run()
     stamps.append(time.process_time())

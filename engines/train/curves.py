@@ -1,18 +1,26 @@
 """A run's losses and learning rate over its steps, as a picture."""
 
 import json
+import logging
 import os
 from pathlib import Path
 
-from matplotlib.figure import Figure
+log = logging.getLogger(__name__)
 
 PANELS = ("total", "score", "box", "landmarks", "lr")
 
 
-def save_curves(log: Path, out: Path) -> None:
+def save_curves(log_file: Path, out: Path) -> None:
     """Draw the lines of a run's log into the PNG `out`; without any, nothing is written."""
-    rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.is_file() else []
+    rows = (
+        [json.loads(line) for line in log_file.read_text(encoding="utf-8").splitlines()] if log_file.is_file() else []
+    )
     if not rows:
+        return
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError:  # on a lent machine with torch and little else, a run is worth more than its picture
+        log.warning("no %s: matplotlib is not installed; %s has the figures", out.name, log_file.name)
         return
     figure = Figure(figsize=(9, 11), layout="constrained")
     steps = [row["step"] for row in rows]
