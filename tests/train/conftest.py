@@ -12,7 +12,7 @@ import pytest
 
 WITHOUT_TORCH = ("test_formats.py", "test_teach.py", "test_without_torch.py")
 if importlib.util.find_spec("torch") is None:
-    collect_ignore = [file.name for file in Path(__file__).parent.glob("test_*.py") if file.name not in WITHOUT_TORCH]
+    collect_ignore = [str(file) for file in Path(__file__).parent.rglob("test_*.py") if file.name not in WITHOUT_TORCH]
 
 
 @pytest.fixture(scope="session")
