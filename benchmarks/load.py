@@ -12,6 +12,9 @@ import asyncio
 import contextlib
 import json as json_module
 import os
+import socket
+import subprocess
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -31,6 +34,8 @@ FANCAMS: Final = 2
 FLAGS: Final = ("--max-streams", "64", "--max-feeds", "64", "--max-viewers", "256")
 LEAST_RATE: Final = 28 / 30
 MOST_STREAMS: Final = 16
+ECHO: Final = Path(__file__).with_name("peers") / "aiortc_echo.py"
+ECHO_WARM_S: Final = 4.0
 
 
 def command(
@@ -57,9 +62,22 @@ def command(
             print(row(run), flush=True)
             if find and not run["holds"]:
                 break
+        echo = measure_echo(video, fps, seconds)
+    print(
+        f"aiortc, plain: {echo['fps']} frames a second for the worst of {FANCAMS + 1} viewers, "
+        f"{echo['cpu_ms_per_frame']} ms of CPU a frame; the first of ours: {runs[0]['cpu_ms_per_frame']}"
+    )
     if find:
         print(f"holds the budget at p99, at {LEAST_RATE:.0%} of the rate: {largest(runs)} streams")
-    write_result("load", {"what": "published, redacted and watched over loopback", "seconds": seconds, "runs": runs})
+    write_result(
+        "load",
+        {
+            "what": "published, redacted and watched over loopback",
+            "seconds": seconds,
+            "runs": runs,
+            "aiortc_echo": echo,
+        },
+    )
     if json:
         last = runs[-1]
         print(
@@ -86,6 +104,51 @@ def measure(video: Path, count: int, size: str, fps: int, seconds: int) -> dict[
             stack.enter_context(publishing(video, f"{server.url}/whip/{name}"))
             time.sleep(OFFER_GAP_S)
         return asyncio.run(_watch_and_measure(server, names, size, fps, seconds))
+
+
+def measure_echo(video: Path, fps: int, seconds: int) -> dict[str, Any]:
+    """One stream and its viewers through a server that decodes it and encodes it for each of them."""
+    from benchmarks.browser import publishing
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    peer = subprocess.Popen([sys.executable, str(ECHO), str(port)], stdout=subprocess.DEVNULL, start_new_session=True)
+    try:
+        _wait_for(port)
+        with publishing(video, f"http://127.0.0.1:{port}/whip/load"):
+            time.sleep(ECHO_WARM_S)
+            return asyncio.run(_watch_echo(peer.pid, port, fps, seconds))
+    finally:
+        peer.kill()
+        peer.wait()
+
+
+def _wait_for(port: int) -> None:
+    end_s = time.monotonic() + 30
+    while time.monotonic() < end_s:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.1)
+    raise RuntimeError("the plain aiortc server did not start")
+
+
+async def _watch_echo(pid: int, port: int, fps: int, seconds: int) -> dict[str, Any]:
+    from client.watch import Watcher
+
+    units: list[list[Any]] = [[] for _ in range(FANCAMS + 1)]
+    async with contextlib.AsyncExitStack() as stack:
+        for number in range(len(units)):
+            url = f"http://127.0.0.1:{port}/whep/load/{number}"
+            await stack.enter_async_context(Watcher(url, on_unit=units[number].append))
+            await asyncio.sleep(OFFER_GAP_S)
+        await asyncio.sleep(SETTLE_S / 2)
+        before, cpu_s, began_s = [len(seen) for seen in units], _cpu_s(pid), time.monotonic()
+        await asyncio.sleep(seconds)
+        took_s = time.monotonic() - began_s
+        cpu_s = _cpu_s(pid) - cpu_s
+    rates = [(len(seen) - count) / took_s for seen, count in zip(units, before, strict=True)]
+    return {"fps": round(min(rates), 1), "cpu_ms_per_frame": round(1000 * cpu_s / (fps * took_s), 2)}
 
 
 @dataclass

@@ -31,6 +31,7 @@ from server.studio.studio import Studio
 
 class ScriptedDetector:
     names = ("face",)
+    batches = (1,)
 
     def __init__(self, faces: Path, fault: Path) -> None:
         boxes = json.loads(faces.read_text())

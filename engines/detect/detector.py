@@ -113,6 +113,11 @@ class Detector:
         for fill, (frame, letterbox) in zip(ready.fill, batch, strict=False):
             fill(frame, letterbox)
         outputs = ready.runtime.run(len(batch))
+        if (
+            len(ready.fill) == 1
+        ):  # as they are: where a network takes one picture its outputs may have no axis for the batch
+            frame, letterbox = batch[0]
+            return [self._decoded(list(outputs), frame, letterbox)]
         return [
             self._decoded([output[number : number + 1] for output in outputs], frame, letterbox)
             for number, (frame, letterbox) in enumerate(batch)

@@ -143,11 +143,14 @@ def test_one_place_sends_what_is_encoded_and_few_ask_the_redactor() -> None:
         assert not asks or name == PIPELINE, name
 
 
+CACHES = ("engines/models/registry.py", "engines/plans/store.py", "server/studio/calibrate.py")
+
+
 def test_the_environment_has_no_say() -> None:
     """There is nothing to set that covers less; only where a cache and the models lie is looked up."""
     for name, tree in modules("engines/", "server/studio/").items():
         asks = {name_of(node) for node in ast.walk(tree)} & {"environ", "getenv"}
-        assert not asks or name in ("engines/models/registry.py", "server/studio/calibrate.py"), name
+        assert not asks or name in CACHES, name
 
 
 @pytest.mark.parametrize(
