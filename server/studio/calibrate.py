@@ -13,6 +13,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
+import scipy.optimize  # noqa: F401 (the tracker takes it when people meet: .3 s that no frame is to wait for)
+
 from engines.codecs.decode import Codec, VideoDecoder
 from engines.codecs.encode import Encoder
 from engines.detect.detector import DEFAULT_LONG_SIDE, Detector
@@ -45,14 +47,17 @@ ENCODERS: Final[tuple[tuple[Codec, str], ...]] = (("h264", "superfast"), ("h264"
 
 
 def known_or_measured(detector: Detector, folder: Path | None = None) -> dict[str, Cost]:
-    """The costs on this machine with this model: those kept in `folder` (the user's cache), else measured now and kept."""
+    """The costs on this machine with this model: those kept in `folder` (the user's cache), else measured now and kept.
+
+    Either way each stage has run when it returns, so that no stream's first frames pay for what is set up once.
+    """
     folder = folder or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fancam"
     key = machine() | detector.describe()
-    costs = load(key, folder)
-    if costs is None:
-        costs = measure(detector)
-        keep(key, costs, folder)
-    return costs
+    known = load(key, folder)
+    measured = measure(detector, SECONDS if known is None else 0)
+    if known is None:
+        keep(key, measured, folder)
+    return known or measured
 
 
 def machine() -> dict[str, Any]:

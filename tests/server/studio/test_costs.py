@@ -48,7 +48,7 @@ def test_every_stage_is_measured_and_kept_for_this_machine_and_model(tmp_path, m
     assert all(0 < cost.cpu <= 1.5 * cost.wall for cost in costs.values())
     assert costs["encode h264 superfast"].cpu > costs["encode h264 ultrafast"].cpu
     assert costs[DETECT].cpu > costs[RENDER].cpu
-    monkeypatch.setattr("server.studio.calibrate.measure", lambda detector: {})
+    monkeypatch.setattr("server.studio.calibrate.measure", lambda detector, seconds: {})
     again = known_or_measured(detector, tmp_path)
     assert {stage: (cost.cpu, cost.wall) for stage, cost in again.items()} == {
         stage: (cost.cpu, cost.wall) for stage, cost in costs.items()
