@@ -1,7 +1,7 @@
 """Which rung each stream stands on: pure, with the time and the streams' demands as arguments.
 
-Streams go down as far as it takes and come back one rung at a time. Streams on higher rungs go first, so that no two that have
-been there for a while stand more than one rung apart.
+Streams go down as far as it takes and come back one rung at a time, as many of them at once as there is room for. Streams on
+higher rungs go down first and come back last, so that no two that have been there for a while stand more than one rung apart.
 """
 
 from __future__ import annotations
@@ -119,13 +119,13 @@ class Ladder:
     def _raise(self, demands: Mapping[int, Demand], now_s: float) -> None:
         if now_s - self._changed_s < self._calm_s:
             return
-        lowered = [stream for stream, at in self._at.items() if at > 0]
+        lowered = sorted((stream for stream, at in self._at.items() if at > 0), key=lambda s: (-self._at[s], s))
         if not lowered:
             self._calm_s = CALM_S
-            return
-        stream = max(lowered, key=lambda s: (self._at[s], -s))
-        at, shares = self._at[stream], demands[stream].shares
-        if self.load(demands) - shares[at] + shares[at - 1] <= CALM_LOAD:
+        for stream in lowered:
+            at, shares = self._at[stream], demands[stream].shares
+            if self.load(demands) - shares[at] + shares[at - 1] > CALM_LOAD:
+                return
             self._at[stream] = at - 1
             self._changed_s = self._raised_s = now_s
 
