@@ -76,15 +76,15 @@ class LiveFeed:
         self._outbox, self._on_gone = outbox, on_gone
         self._changed = threading.Condition()
         self._slot: tuple[Analysed, F32] | None = None
-        self._closed = False
+        self._at_work = self._closed = False
         self._key_wanted = True
         self._renderer: Feed | None = None
-        self._delay = stream.fancam_delay if name.startswith("fancam/") else 0
+        self.delay = stream.fancam_delay if name.startswith("fancam/") else 0
         """Frames by which this feed is late."""
         self._missed = False
         """The one this fancam follows was not in the latest frame."""
         if stream.size is not None:
-            self._renderer = make_feed(name, *stream.size, delay=self._delay)
+            self._renderer = make_feed(name, *stream.size, delay=self.delay)
         self._redactor = Redactor()
         self._encoder: Encoder | None = None
         self._encoder_size = (0, 0)
@@ -94,7 +94,7 @@ class LiveFeed:
         """What viewers see at present: "picture", "slate" or PANIC."""
         self._shot = 0
         now_ns = time.monotonic_ns()
-        first_ns = FIRST_PICTURE_NS + self._delay * 1_000_000_000 // stream.fps
+        first_ns = FIRST_PICTURE_NS + self.delay * 1_000_000_000 // stream.fps
         self._slate_due_ns = now_ns + (first_ns if stream.safe else 0)
         self._last_key_ns = 0
         self._last_pts = -1
@@ -110,6 +110,11 @@ class LiveFeed:
     @property
     def queue(self) -> int:
         return int(self._slot is not None)
+
+    @property
+    def busy(self) -> bool:
+        """A frame waits for this feed or is being worked on."""
+        return self._at_work or self._slot is not None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -169,6 +174,8 @@ class LiveFeed:
                 logger.warning("feed %s failed: %r", self.name, error)
                 self._drop_encoder()
                 self._slate_due_ns = max(self._slate_due_ns, time.monotonic_ns() + SLATE_INTERVAL_NS)
+            self._at_work = False
+            self.stream.has_shown(self)
         self._drop_encoder()
 
     def _wait(self) -> tuple[Analysed, F32] | None:
@@ -183,13 +190,19 @@ class LiveFeed:
                         self.tally.drop(PANIC)
                     if self._shown != PANIC:
                         return None
-                elif self._slot is not None:
+                elif self._slot is not None and not self._gives_way():
                     ready, self._slot = self._slot, None
+                    self._at_work = True
                     return ready
                 if now_ns >= due_ns:
                     return None
                 self._changed.wait((due_ns - now_ns) / 1e9)
         return None
+
+    def _gives_way(self) -> bool:
+        """A fancam is late on purpose: the feed that is not goes first, with the cores and the interpreter to itself."""
+        leader = self.stream.leader()
+        return leader is not None and leader.busy and leader.delay < self.delay
 
     def _show(self, analysed: Analysed, found_later: F32) -> None:
         exemptions = self.stream.who.now
@@ -248,7 +261,7 @@ class LiveFeed:
         """The renderer of the stream's present size; a fancam keeps the one it has, and so its own size, for life."""
         fancam = self.name.startswith("fancam/")
         if self._renderer is None or (not fancam and self._renderer.size != (width, height)):
-            self._renderer = make_feed(self.name, width, height, delay=self._delay)
+            self._renderer = make_feed(self.name, width, height, delay=self.delay)
         if isinstance(self._renderer, RedactedFeed):
             self._renderer.redactor.style = self.stream.style
             self._renderer.redactor.shown = exemptions.shown
@@ -277,7 +290,7 @@ class LiveFeed:
         reason = OUT_OF_SIGHT if self._missed and self.stream.safe else self.stream.why_no_picture(now_ns)
         reason = PANIC if self.stream.panic else reason
         width, height = self._renderer.size if self._renderer is not None else UNKNOWN_SIZE
-        pts = max(self.stream.feed_time(now_ns, self._delay), self._last_pts + 1)
+        pts = max(self.stream.feed_time(now_ns, self.delay), self._last_pts + 1)
         slate = self._redactor.slate(width, height, reason, pts)
         try:
             self._encode(slate, pts, now_ns, PANIC if self.stream.panic else "slate", Ledger())

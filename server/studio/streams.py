@@ -161,12 +161,21 @@ class Stream:
 
     def remove(self, feed: LiveFeed) -> None:
         with self._feeds_lock:
-            self._feeds = tuple(other for other in self._feeds if other is not feed)
+            self._feeds = feeds = tuple(other for other in self._feeds if other is not feed)
+        for other in feeds:  # one that gave way to it would wait for the next frame
+            other.wake()
 
     def leader(self) -> LiveFeed | None:
         """The feed whose encoded frames the stream's metadata go with: the redacted one where it is open."""
         feeds = self._feeds
         return feeds[0] if feeds else None
+
+    def has_shown(self, feed: LiveFeed) -> None:
+        """A feed is done with a frame: those that gave way to it go on."""
+        feeds = self._feeds
+        if feeds and feeds[0] is feed:
+            for other in feeds[1:]:
+                other.wake()
 
     def why_no_picture(self, now_ns: int) -> str:
         """What the slate says."""
