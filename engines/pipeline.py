@@ -268,6 +268,11 @@ class FancamFeed(PictureFeed):
         """The track has ended, and nobody knows who that was, who could come back."""
         return not self._follower.there and self._follower.member is None
 
+    @property
+    def next_time(self) -> int | None:
+        """RTP time of the frame that is shown next; None while none waits."""
+        return self._waiting[0][0].frame.rtp_time if self._waiting else None
+
     def render(self, analysed: Analysed, extra_boxes: F32 | None = None) -> Picture | None:
         """What `show` makes of the frame that is due when this one has come."""
         due = self.take_in(analysed, extra_boxes)

@@ -22,6 +22,7 @@ from engines.render.redact import Redactor, Unsafe
 from server.link import NO_FLAGS, Flag, Kind
 from server.studio.costs import RENDER, Stopwatch, encode_stage
 from server.studio.ledger import Tally
+from server.studio.load import shown_fps
 from server.studio.meta import frame_meta
 from server.studio.outbox import Outbox
 from server.studio.scheduler import TRY_NS
@@ -94,7 +95,8 @@ class LiveFeed:
         """What viewers see at present: "picture", "slate" or PANIC."""
         self._shot = 0
         now_ns = time.monotonic_ns()
-        first_ns = FIRST_PICTURE_NS + self.delay * 1_000_000_000 // stream.fps
+        fps = shown_fps(name, stream.fps, stream.rung, analysed_only=self.analysed_only)
+        first_ns = FIRST_PICTURE_NS + round(self.delay / fps * 1e9)
         self._slate_due_ns = now_ns + (first_ns if stream.safe else 0)
         self._last_key_ns = 0
         self._last_pts = -1
@@ -290,7 +292,11 @@ class LiveFeed:
         reason = OUT_OF_SIGHT if self._missed and self.stream.safe else self.stream.why_no_picture(now_ns)
         reason = PANIC if self.stream.panic else reason
         width, height = self._renderer.size if self._renderer is not None else UNKNOWN_SIZE
-        pts = max(self.stream.feed_time(now_ns, self.delay), self._last_pts + 1)
+        pts = self.stream.feed_time(now_ns)
+        waiting = self._renderer.next_time if isinstance(self._renderer, FancamFeed) else None
+        if waiting is not None:  # what is late on purpose is still to be shown after this
+            pts = min(pts, waiting - 1)
+        pts = max(pts, self._last_pts + 1)
         slate = self._redactor.slate(width, height, reason, pts)
         try:
             self._encode(slate, pts, now_ns, PANIC if self.stream.panic else "slate", Ledger())

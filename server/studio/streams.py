@@ -237,12 +237,11 @@ class Stream:
         if self._pending == frame.rtp_time:
             self._pending = None
 
-    def feed_time(self, now_ns: int, delay: int = 0) -> int:
-        """The RTP time of what feeds show at an instant that are late by `delay` frames. A slate's time must not run ahead of the
-        frames under way, or these could not be shown after it."""
-        own = round(delay * self._frame_ticks)
+    def feed_time(self, now_ns: int) -> int:
+        """The RTP time of what feeds show at an instant. A slate's time must not run ahead of the frames under way, or these could
+        not be shown after it."""
         waiting = round(self._look_ahead * self._frame_ticks)
-        return min(self.timeline.at(now_ns) - waiting, self.timeline.at(now_ns - self._lag_ns)) - own
+        return min(self.timeline.at(now_ns) - waiting, self.timeline.at(now_ns - self._lag_ns))
 
     def due_ns(self, frame: Frame, ledger: Ledger) -> int:
         """When a frame that has been analysed must be sent: its budget is for the work, and what it has waited, by the feed's own

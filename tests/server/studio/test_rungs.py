@@ -45,9 +45,9 @@ def remembering(bench):
     return detector
 
 
-def start(bench, *feeds):
+def start(bench, *feeds, settings=()):
     """Publish, open these feeds, and return when the rung is in force; the door, and messages from then on."""
-    door = bench.start(lambda: remembering(bench))
+    door = bench.start(lambda: remembering(bench), **dict(settings))
     door.open_stream(1)
     for ident, feed in enumerate(feeds, 10):
         door.open_feed(ident, feed)
@@ -101,6 +101,22 @@ def test_on_the_lowest_rung_all_feeds_run_at_a_third_and_stay_decodable_through_
         door.wait(Kind.ENCODED, feed, start=mark, count=15, where=is_picture)
         assert pace(door.seen(Kind.ENCODED, feed, mark)) == TICKS_AT_10_FPS
         assert len(bench.decoded(door.seen(Kind.ENCODED, feed))) >= 15
+
+
+def test_a_fancam_on_the_lowest_rung_goes_on_after_a_slate_though_it_is_half_a_second_late(bench, monkeypatch):
+    """The slate's time once ran ahead of the frames under way, which then came too late for ever."""
+    stay_on(monkeypatch, len(RUNGS) - 1)
+    door, mark = start(bench, settings={"fancam_delay": 5})
+    (listed, *_) = door.wait(Kind.TRACKS, 1, where=lambda m: m.json()["tracks"])
+    door.open_feed(10, f"fancam/{listed.json()['tracks'][0]['id']}")
+    door.wait(Kind.ENCODED, 10, start=mark, where=is_picture)
+    door.send(Kind.POLICY, 1, {"panic": True})
+    door.wait(Kind.ENCODED, 10, start=mark, where=lambda m: m.flags & Flag.IS_SLATE)
+    door.send(Kind.POLICY, 1, {"panic": False})
+    mark = door.mark()
+    shown = [m for m in door.wait(Kind.ENCODED, 10, start=mark, count=16) if is_picture(m)]
+    assert len(shown) > 8, "slates, and hardly a picture between them"
+    assert pace(shown) == TICKS_AT_10_FPS
 
 
 @pytest.mark.slow
