@@ -17,6 +17,9 @@ LEAST_FRAMES: Final = 10
 """A share of fewer frames says nothing."""
 UNKNOWN_ROOM: Final = 1000
 DOOR_WEIGHT: Final = 0.3
+MACHINE_WEIGHT: Final = 0.3
+LEAST_PASSED_S: Final = 0.5
+"""The kernel counts in hundredths of a second."""
 LEAST_CORES: Final = 0.5
 USUAL_STREAM: Final[dict[str, Any]] = {"fps": 30, "width": 640, "height": 480, "counts": {}, "drops": {}}
 USUAL_FEED: Final[dict[str, Any]] = {
@@ -59,6 +62,38 @@ class DoorShare:
         except OSError:
             return 0.0
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Machine:
+    """How many cores are there for this process: while they work for it, are idle, or work for what gives way (a niceness above
+    0). Read from /proc/stat; where there is none, all of them."""
+
+    def __init__(self, stat: Path = Path("/proc/stat"), own_s: Callable[[], float] = time.process_time) -> None:
+        self._stat, self._own_s = stat, own_s
+        self._left = cores()
+        self._before = self._times()
+
+    def read(self) -> float:
+        """Smoothed over a few calls, one a second."""
+        (all_s, free_s, own_s), then = self._times(), self._before
+        passed_s = all_s - then[0]
+        if passed_s >= LEAST_PASSED_S:
+            share = min(1.0, (free_s - then[1] + own_s - then[2]) / passed_s)
+            self._left += MACHINE_WEIGHT * (len(os.sched_getaffinity(0)) * share - self._left)
+            self._before = all_s, free_s, own_s
+        return self._left
+
+    def _times(self) -> tuple[float, float, float]:
+        """Seconds of all usable cores together, those of them that were free, and this process's own."""
+        try:
+            lines = self._stat.read_text().splitlines()
+        except OSError:
+            return 0.0, 0.0, 0.0
+        usable = {f"cpu{number}" for number in os.sched_getaffinity(0)}
+        rows = [list(map(int, words[1:9])) for line in lines if (words := line.split()) and words[0] in usable]
+        a_second = os.sysconf("SC_CLK_TCK")
+        free = sum(nice + idle + waits for _, nice, _, idle, waits, *_ in rows)
+        return sum(map(sum, rows)) / a_second, free / a_second, self._own_s()
 
 
 def demand(stream: Mapping[str, Any], feeds: Iterable[Mapping[str, Any]], costs: Costs, cores: float) -> Demand:

@@ -20,7 +20,7 @@ from server.studio.feeds import PANIC, LiveFeed
 from server.studio.inference import Inference
 from server.studio.ladder import RUNGS, Ladder, Rung
 from server.studio.ledger import BUCKETS_MS, Tally, rss_bytes
-from server.studio.load import LEAST_CORES, DoorShare, cores, demand, room, shown_fps
+from server.studio.load import LEAST_CORES, DoorShare, Machine, cores, demand, room, shown_fps
 from server.studio.outbox import Outbox
 from server.studio.streams import ORDER, Stream
 
@@ -53,7 +53,7 @@ class Studio:
         self._link = link
         self._make_detector, self._canary, self._on_fatal = make_detector, canary, on_fatal
         self._measure, self._costs = measure, Costs()
-        self._ladder, self._door = Ladder(), DoorShare(os.getppid())
+        self._ladder, self._door, self._machine = Ladder(), DoorShare(os.getppid()), Machine()
         self._outbox = Outbox(link, on_fatal)
         self._detector_tally = Tally()
         self._inference: Inference | None = None
@@ -264,7 +264,7 @@ class Studio:
         told: dict[int, list[Any]] = {ident: [] for ident in streams}
         for feed in stats["feeds"].values():
             told.get(feed["stream"], []).append(feed)
-        left = max(LEAST_CORES, cores() - self._door.read())
+        left = max(LEAST_CORES, min(cores() - self._door.read(), self._machine.read()))
         demands = {ident: demand(entry, told[ident], self._costs, left) for ident, entry in stats["streams"].items()}
         self._ladder.step(demands, time.monotonic())
         for ident, stream in streams.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from server.studio.costs import Cost, Costs
 from server.studio.ladder import CALM_LOAD, LOWEST, RUNGS
-from server.studio.load import DoorShare, cores, demand, room
+from server.studio.load import DoorShare, Machine, cores, demand, room
 
 MS_640x480 = 1e6 / (640 * 480)
 
@@ -54,6 +55,32 @@ def test_what_the_door_takes_is_read_from_its_process() -> None:
 
 def test_a_door_that_cannot_be_seen_counts_as_nothing() -> None:
     assert DoorShare(2**30).read() == 0
+
+
+def test_what_other_processes_take_of_the_cores_is_not_there_unless_they_give_way(tmp_path: Any) -> None:
+    stat, own_s = tmp_path / "stat", 0.0
+    count = len(os.sched_getaffinity(0))
+    times = dict.fromkeys(("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal"), 0)
+
+    def later(**shares: float) -> float:
+        """What is left after ten seconds of which all cores spent such shares so."""
+        nonlocal own_s
+        for _ in range(10):
+            for name, share in shares.items():
+                times[name] += round(100 * share)
+            rows = (f"cpu{n} " + " ".join(map(str, times.values())) + " 0 0" for n in os.sched_getaffinity(0))
+            stat.write_text("cpu 1 2 3\n" + "\n".join(rows) + "\nintr 5\n")
+            own_s += 0.2 * count
+            left = machine.read()
+        return left / count
+
+    stat.write_text("")
+    machine = Machine(stat, lambda: own_s)
+    assert later(user=0.2, idle=0.8) == pytest.approx(1, abs=0.05), "nobody but this process"
+    assert later(user=0.5, system=0.1, idle=0.4) == pytest.approx(0.6, abs=0.05)
+    assert later(user=0.5, system=0.1, steal=0.4) == pytest.approx(0.2, abs=0.05)
+    assert later(user=0.2, nice=0.8) == pytest.approx(1, abs=0.05)
+    assert Machine(tmp_path / "none").read() == count
 
 
 def test_a_stream_s_share_is_what_its_stages_take_of_the_cores_or_of_the_one_detector() -> None:
