@@ -78,6 +78,8 @@ class LiveFeed:
         self._changed = threading.Condition()
         self._slot: tuple[Analysed, F32] | None = None
         self._at_work = self._closed = False
+        self._done_time = -1
+        """RTP time of the latest frame that this feed has dealt with."""
         self._key_wanted = True
         self._renderer: Feed | None = None
         self.delay = stream.fancam_delay if name.startswith("fancam/") else 0
@@ -113,10 +115,9 @@ class LiveFeed:
     def queue(self) -> int:
         return int(self._slot is not None)
 
-    @property
-    def busy(self) -> bool:
-        """A frame waits for this feed or is being worked on."""
-        return self._at_work or self._slot is not None
+    def owes(self, rtp_time: int) -> bool:
+        """A frame up to this time waits for this feed or is being worked on."""
+        return self._done_time < rtp_time and (self._at_work or self._slot is not None)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -176,6 +177,8 @@ class LiveFeed:
                 logger.warning("feed %s failed: %r", self.name, error)
                 self._drop_encoder()
                 self._slate_due_ns = max(self._slate_due_ns, time.monotonic_ns() + SLATE_INTERVAL_NS)
+            if ready is not None:
+                self._done_time = ready[0].frame.rtp_time
             self._at_work = False
             self.stream.has_shown(self)
         self._drop_encoder()
@@ -192,7 +195,7 @@ class LiveFeed:
                         self.tally.drop(PANIC)
                     if self._shown != PANIC:
                         return None
-                elif self._slot is not None and not self._gives_way():
+                elif self._slot is not None and not self._gives_way(self._slot[0].frame):
                     ready, self._slot = self._slot, None
                     self._at_work = True
                     return ready
@@ -201,10 +204,10 @@ class LiveFeed:
                 self._changed.wait((due_ns - now_ns) / 1e9)
         return None
 
-    def _gives_way(self) -> bool:
-        """A fancam is late on purpose: the feed that is not goes first, with the cores and the interpreter to itself."""
+    def _gives_way(self, frame: Frame) -> bool:
+        """A fancam is late on purpose: the feed that is not takes a frame first, with the cores and the interpreter to itself."""
         leader = self.stream.leader()
-        return leader is not None and leader.busy and leader.delay < self.delay
+        return leader is not None and leader.delay < self.delay and leader.owes(frame.rtp_time)
 
     def _show(self, analysed: Analysed, found_later: F32) -> None:
         exemptions = self.stream.who.now
