@@ -139,6 +139,7 @@ def _wait_for(port: int) -> None:
 
 
 async def _watch_peer(pid: int, port: int, fps: int, seconds: int) -> dict[str, Any]:
+    from benchmarks.proc import cpu_s
     from client.watch import Watcher
 
     units: list[list[Any]] = [[] for _ in range(FANCAMS + 1)]
@@ -148,12 +149,12 @@ async def _watch_peer(pid: int, port: int, fps: int, seconds: int) -> dict[str, 
             await stack.enter_async_context(Watcher(url, on_unit=units[number].append))
             await asyncio.sleep(OFFER_GAP_S)
         await asyncio.sleep(PEER_WARM_S)
-        before, cpu_s, began_s = [len(seen) for seen in units], _cpu_s(pid), time.monotonic()
+        before, taken_s, began_s = [len(seen) for seen in units], cpu_s(pid), time.monotonic()
         await asyncio.sleep(seconds)
         took_s = time.monotonic() - began_s
-        cpu_s = _cpu_s(pid) - cpu_s
+        taken_s = cpu_s(pid) - taken_s
     rates = [(len(seen) - count) / took_s for seen, count in zip(units, before, strict=True)]
-    return {"fps": round(min(rates), 1), "cpu_ms_per_frame": round(1000 * cpu_s / (fps * took_s), 2)}
+    return {"fps": round(min(rates), 1), "cpu_ms_per_frame": round(1000 * taken_s / (fps * took_s), 2)}
 
 
 @dataclass
@@ -299,9 +300,11 @@ class CpuTimes:
         return now[0] - self._before[0], now[1] - self._before[1]
 
     def _read(self) -> tuple[float, float]:
+        from benchmarks.proc import cpu_s
+
         server = set(_family(self._door))
         mine = set(_family(os.getpid())) - server
-        return sum(map(_cpu_s, server)), sum(map(_cpu_s, mine))
+        return sum(map(cpu_s, server)), sum(map(cpu_s, mine))
 
 
 def _family(pid: int) -> Iterator[int]:
@@ -310,14 +313,6 @@ def _family(pid: int) -> Iterator[int]:
         for task in Path(f"/proc/{pid}/task").iterdir():
             for child in (task / "children").read_text().split():
                 yield from _family(int(child))
-
-
-def _cpu_s(pid: int) -> float:
-    try:
-        words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _rss_mb(pid: int) -> float:

@@ -1,4 +1,4 @@
-"""What /proc says of a server's processes: memory, threads, file descriptors."""
+"""What /proc says of a server's processes: memory, threads, file descriptors, CPU time."""
 
 from __future__ import annotations
 
@@ -39,6 +39,15 @@ def look(server: Any, at_s: float) -> Sample:
 
 def parent(pid: int) -> int:
     return _status(pid, "PPid")
+
+
+def cpu_s(pid: int) -> float:
+    """CPU time that a process has taken; 0 once it has gone."""
+    try:
+        words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _process(pid: int) -> tuple[float, int, int]:
