@@ -28,6 +28,7 @@ from aiortc import (
     RTCRtpReceiver,
     RTCRtpSender,
     RTCSctpTransport,
+    clock,
     rtcrtpsender,
 )
 from aiortc.codecs.h264 import H264Encoder
@@ -58,6 +59,7 @@ USED: Final[dict[Any, tuple[str, ...]]] = {
     RTCSctpTransport: ("_handle_data",),
     aiortc.rtcsctptransport: ("decode_params",),
     rtcrtpsender: ("RTP_HISTORY_SIZE",),
+    clock: ("current_ntp_time",),
     ice: ("get_host_addresses", "StunProtocol"),
     ice.Connection: ("get_component_candidates", "check_incoming"),
     H264Encoder: ("_packetize", "_split_bitstream"),
@@ -407,15 +409,17 @@ class _VideoExtensions(HeaderExtensionsMap):
         super().__init__()
         self._delay = (min_ms // 10 << 12 | max_ms // 10).to_bytes(3, "big")
         self._ids: dict[str, int] = {}
+        self._fit = True
         self._mid: str | None = None
         self._constant = b""
 
     def configure(self, parameters: RTCRtpParameters) -> None:
         super().configure(parameters)
         self._ids |= {extension.uri: extension.id for extension in parameters.headerExtensions}
+        self._fit = all(ident <= 14 for ident in self._ids.values())
 
     def set(self, values: HeaderExtensions) -> tuple[int, bytes]:
-        if any(ident > 14 for ident in self._ids.values()):
+        if not self._fit:
             return super().set(values)
         if values.mid != self._mid:
             self._mid = values.mid

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from aioice import ice
-from aiortc import RTCCertificate, rtcrtpsender
+from aiortc import RTCCertificate, clock, rtcrtpsender
 from aiortc.rtp import (
     RtcpPacket,
     RtcpPsfbPacket,
@@ -460,3 +460,10 @@ def test_loopback_is_a_candidate_once() -> None:
     assert ice.get_host_addresses(True, True).count("::1") == 1
     assert "::1" not in ice.get_host_addresses(True, False)
     assert "127.0.0.1" not in ice.get_host_addresses(False, True)
+
+
+def test_the_time_that_packets_are_stamped_with_is_that_of_the_wall() -> None:
+    rtp.prepare()
+    now = datetime.datetime.now(datetime.UTC)
+    off = clock.datetime_from_ntp(clock.current_ntp_time()) - now
+    assert abs(off) < datetime.timedelta(seconds=1)
