@@ -18,6 +18,7 @@ import aiortc.clock
 import aiortc.rtcsctptransport
 from aioice import ice
 from aiortc import RTCCertificate, RTCDtlsTransport, RTCSctpTransport
+from aiortc.rate import AimdRateControl, BandwidthUsage
 from aiortc.rtcsctptransport import SackChunk
 
 logger = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ SUITES: Final = (
 NTP_EPOCH_S: Final = 2_208_988_800
 """Of 1970, counted from 1900."""
 MAX_ACKNOWLEDGED: Final = 4096
+REDUCE_INTERVAL_MS: Final = 200
 LOOPBACK, LOOPBACK_6 = "127.0.0.1", "::1"
 HANDLERS: Final = ((RTCDtlsTransport, ("_handle_rtp_data", "_handle_rtcp_data")), (RTCSctpTransport, ("_handle_data",)))
 """What takes packets off the wire."""
@@ -45,6 +47,8 @@ def apply() -> None:
                 setattr(owner, name, _dropping_broken(getattr(owner, name)))
     aiortc.rtcsctptransport.decode_params = _decode_parameters
     aiortc.clock.current_ntp_time = _ntp_time  # asked twice for each packet sent: a twelfth of what a viewer costs
+    if not hasattr(AimdRateControl.update, "in_turn"):
+        AimdRateControl.update = _in_turn(AimdRateControl.update)  # type: ignore[method-assign]
     if not hasattr(SackChunk.__init__, "has_bound"):
         SackChunk.__init__ = _with_bound(SackChunk.__init__)  # type: ignore[method-assign]
     if not hasattr(ice.get_host_addresses, "with_loopback"):
@@ -93,6 +97,22 @@ def _decode_parameters(body: bytes) -> list[tuple[int, bytes]]:
         found.append((kind, body[at + 4 : at + length]))
         at += length + -length % 4
     return found
+
+
+def _in_turn(update: Callable[..., int | None]) -> Callable[..., int | None]:
+    """While packets come ever later, aiortc lowers its estimate, and says so, with each of them. One step shows in what comes only
+    after a round trip, so the next has to wait (libwebrtc's `AimdRateControl::TimeToReduceFurther`)."""
+
+    @functools.wraps(update)
+    def update_in_turn(self: Any, usage: Any, throughput: int | None, now_ms: int) -> int | None:
+        if usage is BandwidthUsage.OVERUSING:
+            if now_ms - getattr(self, "lowered_ms", -REDUCE_INTERVAL_MS) < REDUCE_INTERVAL_MS:
+                return None
+            self.lowered_ms = now_ms
+        return update(self, usage, throughput, now_ms)
+
+    update_in_turn.in_turn = True  # type: ignore[attr-defined]
+    return update_in_turn
 
 
 def _with_bound(init: Callable[..., None]) -> Callable[..., None]:

@@ -33,6 +33,7 @@ from aiortc import (
 )
 from aiortc.codecs.h264 import H264Encoder
 from aiortc.codecs.vpx import Vp8Encoder
+from aiortc.rate import AimdRateControl
 from aiortc.rtcrtpparameters import RTCRtcpFeedback, RTCRtpHeaderExtensionParameters, RTCRtpParameters
 from aiortc.rtp import HeaderExtensions, HeaderExtensionsMap, RtcpSrPacket, RtpPacket, unpack_header_extensions
 
@@ -60,6 +61,7 @@ USED: Final[dict[Any, tuple[str, ...]]] = {
     aiortc.rtcsctptransport: ("decode_params",),
     rtcrtpsender: ("RTP_HISTORY_SIZE",),
     clock: ("current_ntp_time",),
+    AimdRateControl: ("update",),
     ice: ("get_host_addresses", "StunProtocol"),
     ice.Connection: ("get_component_candidates", "check_incoming"),
     H264Encoder: ("_packetize", "_split_bitstream"),

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from aioice import ice
 from aiortc import RTCCertificate, clock, rtcrtpsender
+from aiortc.rate import RemoteBitrateEstimator
 from aiortc.rtp import (
     RtcpPacket,
     RtcpPsfbPacket,
@@ -467,3 +468,18 @@ def test_the_time_that_packets_are_stamped_with_is_that_of_the_wall() -> None:
     now = datetime.datetime.now(datetime.UTC)
     off = clock.datetime_from_ntp(clock.current_ntp_time()) - now
     assert abs(off) < datetime.timedelta(seconds=1)
+
+
+def test_a_publisher_whose_packets_come_ever_later_is_told_five_times_a_second_and_not_with_each_packet() -> None:
+    rtp.prepare()
+    estimator = RemoteBitrateEstimator()
+    told = []
+    for number in range(2000):
+        sent_ms, late_ms = 5 * number, 2 * number if number < 1000 else 2000
+        arrived_ms = sent_ms + late_ms
+        stamp = (sent_ms << 18) // 1000 & 0xFFFFFF
+        if estimator.add(arrived_ms, stamp, 1200, 1) is not None:
+            told.append(arrived_ms)
+    assert told
+    seconds = (told[-1] - told[0]) / 1000
+    assert len(told) <= 5 * seconds + 2
