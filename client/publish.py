@@ -12,7 +12,7 @@ from typing import Final
 from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
 
 from client.session import Refused, Unreachable, delete, post_offer, turn_servers
-from server.door import rtp
+from server.door import rtp, senders
 from server.door.broadcast import AccessUnit, AudioBroadcast, Broadcast
 from server.pull.source import Source
 
@@ -96,15 +96,15 @@ class Session:
                 if codec.name.lower() in (self._source.codec, "rtx")
             ]
         )
-        rtp.pack_with(video.sender, rtp.Packer(lambda bit_rate: None))
-        rtp.on_key_request(video.sender, self._source.want_key)
-        rtp.on_receiver_report(video.sender, self._heard)
+        senders.pack_with(video.sender, senders.Packer(lambda bit_rate: None))
+        senders.on_key_request(video.sender, self._source.want_key)
+        senders.on_receiver_report(video.sender, self._heard)
         if self._source.has_audio:
             sound = self._peer.addTransceiver(self._audio.attach(), direction="sendonly")
             sound.setCodecPreferences(
                 [codec for codec in RTCRtpSender.getCapabilities("audio").codecs if codec.name.lower() == "opus"]
             )
-            rtp.pack_with(sound.sender, rtp.Packer(lambda bit_rate: None))
+            senders.pack_with(sound.sender, senders.Packer(lambda bit_rate: None))
         await self._peer.setLocalDescription(await self._peer.createOffer())
         return str(self._peer.localDescription.sdp)
 

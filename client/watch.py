@@ -13,7 +13,8 @@ from aiortc import RTCSessionDescription
 
 from client.session import delete, post_offer, turn_servers
 from server.door import rtp
-from server.door.peers import AccessUnit, Publisher
+from server.door.broadcast import AccessUnit
+from server.door.publishers import Publisher
 
 CONNECT_S: Final = 10
 

@@ -12,7 +12,7 @@ from typing import Final
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
 from server.door.path import Path
-from server.door.rtp import Payloads, packetise
+from server.door.senders import Payloads, packetise
 
 FLOOR_BIT_S: Final = 200_000
 KEY_INTERVAL_NS: Final = 500_000_000

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from server.metrics import Metrics
 
 if TYPE_CHECKING:
+    from server.door.broadcast import AccessUnit
     from server.door.hub import Hub
-    from server.door.peers import AccessUnit
     from server.door.streams import Source
 
 MAX_BYTES: Final = 64 << 20

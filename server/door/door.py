@@ -107,7 +107,7 @@ class Door:
         metrics.feeds.clear()
         for state, count in self.hub.count_streams().items():
             metrics.streams.labels(state).set(count)
-        for (feed, codec), count in self.hub.count_feeds().items():
+        for (feed, codec), count in self.hub.feeds.count().items():
             metrics.feeds.labels(feed, codec).set(count)
 
     async def _tick(self) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from engines.frame import RTP_CLOCK_HZ
-from server.door.peers import AccessUnit, Broadcast
+from server.door.broadcast import AccessUnit, Broadcast
 
 SLATE_INTERVAL_NS: Final = 200_000_000
 STUDIO_PATIENCE_NS: Final = 800_000_000
@@ -75,6 +75,11 @@ class Feed:
     """The last frame's RTP time at its source and ms from its arrival until it was handed to the senders."""
     _slate_ns: int = 0
     _key_asked_ns: int = 0
+
+    @property
+    def key(self) -> tuple[str, str, bool]:
+        """What a stream keeps it by: name, codec and whether it is relayed."""
+        return self.name, self.codec, self.relay
 
     def show(self, unit: AccessUnit, now_ns: int, *, is_slate: bool = False) -> bool:
         """Hand a unit of the source to the viewers; False when it was dropped for want of a key frame."""

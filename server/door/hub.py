@@ -1,4 +1,4 @@
-"""Streams and feeds: who publishes what, who watches which feed of it, and what the studio has to do for that.
+"""Streams: who publishes what, who watches which feed of it, and what the studio has to do for that.
 
 Everything here runs in the door's event loop and is told the time; the studio, the sessions and the clock are arguments.
 """
@@ -13,24 +13,23 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from engines.models.networks import FACES
-from server.door.feed import KEY_INTERVAL_NS, Feed
+from server.door.broadcast import AccessUnit, AudioBroadcast, Broadcast
+from server.door.feeds import Feeds
 from server.door.latency import DEFAULT_S
+from server.door.load import Load
 from server.door.metadata import tell_viewers
 from server.door.orders import Orders, StudioPort
-from server.door.peers import AccessUnit, AudioBroadcast, Broadcast
+from server.door.policies import Policies
 from server.door.streams import FULL, Incoming, Refused, Source, Stream, Watcher
-from server.link import Flag, Kind, Message, Slate
-from server.metrics import Metrics, kind_of_feed
-from server.redaction import check_names
+from server.link import Kind, Message
+from server.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
 TAKEOVER_NS: Final = 5_000_000_000
-FEED_LINGER_NS: Final = 2_000_000_000
 STREAM_LINGER_NS: Final = 30_000_000_000
 """How long viewers of a stream whose publisher has gone see the slate before they are sent away."""
 RATE_INTERVAL_NS: Final = 500_000_000
-NO_ROOM_RETRY_S: Final = 10
 CODEC_PREFERENCE: Final = ("h264", "vp8")
 
 
@@ -59,20 +58,19 @@ class Hub:
     ) -> None:
         self.streams: dict[str, Stream] = {}
         self._studio, self._orders, self._metrics = studio, Orders(studio, metrics), metrics
-        self._max_feeds, self._keep_audio = max_feeds, keep_audio
-        self._changed, self._evict, self._clock_ns = changed, evict, clock_ns
-        self._make_broadcast = make_broadcast
+        self._keep_audio = keep_audio
+        self._changed, self._clock_ns = changed, clock_ns
         self._idents = itertools.count(1)
         self._by_ident: dict[int, Stream] = {}
-        self._feed_by_ident: dict[int, tuple[Stream, Feed]] = {}
-        self._slates: dict[tuple[str, int], bytes] = {}
-        self._policies, self._policy = dict(policies), dict(policy or {})
-        self._members, self._finds = tuple(members), tuple(finds)
-        self._budget_ms = budget_ms
-        self._budgets_ms: dict[str, int] = {}
-        self._room: int | None = None
-        """How many streams there was room for besides those of `_counted`, when the studio last told."""
-        self._counted: set[int] = set()
+        self.feeds = Feeds(
+            self._orders, metrics, self._idents, max_feeds=max_feeds, changed=changed, evict=evict, clock_ns=clock_ns,
+            make_broadcast=make_broadcast,
+        )  # fmt: skip
+        self.policies = Policies(
+            self.streams, self.feeds, self._orders, first=policy or {}, by_name=policies, members=members, finds=finds,
+            budget_ms=budget_ms, changed=changed, clock_ns=clock_ns,
+        )  # fmt: skip
+        self.load = Load(self.streams)
         self._rates_ns = 0
 
     # Publishers
@@ -87,15 +85,6 @@ class Hub:
             if left_ns > 0:
                 raise Refused(409, f"stream {name} has a publisher", 1 + left_ns // 1_000_000_000)
 
-    def check_room(self, name: str) -> None:
-        """Raises Refused(503) when there is no room for another stream though all others were on the lowest rung."""
-        present = {stream.ident for stream in self.streams.values() if stream.source is not None}
-        known = self.streams.get(name)
-        if self._room is None or (known is not None and known.ident in self._counted & present):
-            return
-        if self._room - len(present - self._counted) <= 0:
-            raise Refused(503, "this machine has no room for another stream", NO_ROOM_RETRY_S)
-
     def start(self, name: str, source: Source, peer: Incoming) -> Incoming | None:
         """Make `source` the stream's publisher; return the silent one that it takes over from, to be closed.
 
@@ -103,13 +92,10 @@ class Hub:
             Refused: another one was faster.
         """
         self.check_free(name)
-        self.check_room(name)
+        self.load.check_room(name)
         stream = self.streams.get(name)
         if stream is None:
-            stream = self.streams[name] = Stream(name, 0, {**self._policy, **self._policies.get(name, {})})
-            stream.budget_ms = self._budgets_ms.get(name, self._budget_ms)
-            if (cover := stream.policy.get("cover", "everyone")) != "everyone":
-                logger.info("%s: redaction begins with cover %s", name, cover, extra={"stream": name})
+            stream = self.streams[name] = self.policies.new_stream(name)
         replaced = stream.source.peer if stream.source is not None else None
         if stream.source is not None:
             self._drop_source(stream)
@@ -144,14 +130,9 @@ class Hub:
             self._begin(stream, source, source.peer.codec)
         self._metrics.frames.labels("received").inc()
         stream.remember(unit.rtp_time, unit.arrival_ns, unit.captured_ns)
-        for feed in stream.feeds.values():
-            if feed.relay and not stream.panic:
-                if feed.show(unit, now_ns):
-                    self._metrics.frame_seconds.labels("raw").observe((now_ns - unit.arrival_ns) / 1e9)
-                else:
-                    self._ask_publisher(stream, now_ns)
+        self.feeds.relay(stream, unit, now_ns)
         if not self._orders.pass_on(stream, unit):
-            self._ask_publisher(stream, now_ns)
+            stream.ask_for_key(now_ns)
 
     def on_gap(self, name: str, source: Source) -> None:
         """Units were lost: nothing can be decoded before the next key frame."""
@@ -161,7 +142,7 @@ class Hub:
         for feed in stream.feeds.values():
             feed.needs_key = feed.needs_key or feed.relay
         self._orders.tell_gap(stream)
-        self._ask_publisher(stream, self._clock_ns())
+        stream.ask_for_key(self._clock_ns())
 
     def on_audio(self, name: str, source: Source, payload: bytes, rtp_time: int) -> None:
         stream = self.streams.get(name)
@@ -199,7 +180,7 @@ class Hub:
             raise Refused(422, "the offer has neither H264 nor VP8")
         relay = feed_name == "raw" and stream.codec in offered
         codec = stream.codec if relay else usable[0]
-        feed = stream.feeds.get((feed_name, codec, relay)) or self._open_feed(stream, feed_name, codec, relay)
+        feed = stream.feeds.get((feed_name, codec, relay)) or self.feeds.open(stream, feed_name, codec, relay)
         feed.viewers += 1
         watcher = Watcher(stream, feed)
         stream.watchers.add(watcher)
@@ -225,58 +206,6 @@ class Hub:
         silent = feed_name == "redacted" and not self._keep_audio
         return None if silent else self.streams[name].audio
 
-    # Policy
-
-    def set_policy(self, name: str, change: dict[str, Any], by: str) -> dict[str, Any]:
-        """Change a stream's redaction at once; it holds for later publishers of the name too. `by` is logged.
-
-        Raises:
-            Refused: 404 no such stream; 422 it names somebody whom the model does not know.
-        """
-        stream = self.streams.get(name)
-        if stream is None:
-            raise Refused(404, f"no stream {name}")
-        try:
-            check_names(change, self._members, self._finds)
-        except ValueError as error:
-            raise Refused(422, str(error)) from None
-        stream.policy.update(change)
-        told = ", ".join(f"{key} {value}" for key, value in change.items())
-        logger.info("%s: redaction is told %s, by %s", name, told, by, extra={"stream": name})
-        self._policies[name] = dict(stream.policy)
-        if stream.zones:
-            for key in [key for key, feed in stream.feeds.items() if feed.name == "raw"]:
-                stream.feeds[key].broadcast.drop_queued()
-                self._end_feed(stream, key, "the stream has privacy zones")
-        if stream.source is not None:
-            self._orders.change_policy(stream, change)
-        if stream.panic and stream.source is not None and stream.source.held is not None:
-            stream.source.held.clear()
-        now_ns = self._clock_ns()
-        who = not change.keys().isdisjoint({"cover", "classes", "heads", "fancams"})
-        for feed in stream.feeds.values():
-            if stream.panic or (who and not feed.relay):  # what was covered for others, and still waits
-                feed.broadcast.drop_queued()
-            if stream.panic and feed.relay:
-                feed.cut()
-        self._show_slates(stream, now_ns)
-        self._changed()
-        return dict(stream.policy)
-
-    def set_budget(self, name: str, budget_ms: int) -> None:
-        """Give the stream's frames so long from arrival until sent; it holds for later publishers of the name too.
-
-        Raises:
-            Refused: 404 no such stream.
-        """
-        stream = self.streams.get(name)
-        if stream is None:
-            raise Refused(404, f"no stream {name}")
-        stream.budget_ms = self._budgets_ms[name] = budget_ms
-        if stream.source is not None:
-            self._orders.change_policy(stream, {"budget_ms": budget_ms})
-        self._changed()
-
     # The studio
 
     def studio_ready(self) -> None:
@@ -289,27 +218,22 @@ class Hub:
     def studio_lost(self) -> None:
         """Every feed that the studio made shows the slate; fancams end, because the tracks that they follow have."""
         now_ns = self._clock_ns()
-        self._room = None
+        self.load.studio_lost()
         for stream in self.streams.values():
-            self._end_fancams(stream, "the tracks have been lost")
+            self.feeds.end_fancams(stream, "the tracks have been lost")
             stream.tracks = []
             for feed in stream.feeds.values():
                 if not feed.relay:
                     feed.cut()
-            self._show_slates(stream, now_ns)
+            self.feeds.show_slates(stream, now_ns)
         self._changed()
 
     def on_message(self, message: Message) -> None:
         """A message of the studio that serves, or a slate of one that is getting ready."""
-        if message.kind is Kind.SLATE:
-            self._slates["h264" if message.flags & Flag.H264 else "vp8", message.ident] = bytes(message.body)
-        elif message.kind is Kind.STATS:
+        if message.kind is Kind.STATS:
             self._take_stats(message.json())
-        elif message.kind in (Kind.ENCODED, Kind.FEED_GONE):
-            stream_and_feed = self._feed_by_ident.get(message.ident)
-            if stream_and_feed is not None:
-                handle = self._encoded if message.kind is Kind.ENCODED else self._feed_gone
-                handle(*stream_and_feed, message)
+        elif message.kind in (Kind.SLATE, Kind.ENCODED, Kind.FEED_GONE):
+            self.feeds.on_message(message)
         else:
             stream = self._by_ident.get(message.ident)
             if stream is not None and message.kind is Kind.META:
@@ -319,7 +243,7 @@ class Hub:
                 stream.size, stream.tracks = (listed["width"], listed["height"]), listed["tracks"]
                 self._changed()
             elif stream is not None and message.kind is Kind.NEED_KEY:
-                self._ask_publisher(stream, self._clock_ns())
+                stream.ask_for_key(self._clock_ns())
 
     # Time
 
@@ -330,23 +254,20 @@ class Hub:
         if rates_due:
             self._rates_ns = now_ns
         for stream in list(self.streams.values()):
-            self._show_slates(stream, now_ns)
-            for key, feed in list(stream.feeds.items()):
-                if not feed.viewers and now_ns - feed.idle_since_ns > FEED_LINGER_NS:
-                    self._close_feed(stream, key)
-                elif feed.relay and feed.needs_key and stream.source is not None:
-                    self._ask_publisher(stream, now_ns)
-                elif rates_due and not feed.relay:
-                    self._orders.pass_on_rate(feed)
+            self.feeds.show_slates(stream, now_ns)
+            self.feeds.close_idle(stream, now_ns)
+            self.feeds.ask_for_keys(stream, now_ns)
+            if rates_due:
+                self.feeds.pass_on_rates(stream)
             if stream.source is None and now_ns - stream.left_ns > STREAM_LINGER_NS:
-                for key in list(stream.feeds):
-                    self._end_feed(stream, key, "the stream has ended")
+                for feed in list(stream.feeds.values()):
+                    self.feeds.end(stream, feed, "the stream has ended")
                 self._forget(stream)
 
     def describe(self, *, names: bool = False) -> dict[str, Any]:
         """The body of GET /streams, with or without members' `names`."""
         now_ns, active = self._clock_ns(), self._studio.active
-        told = {"members": self._members} if names and self._members else {}
+        told = {"members": self.policies.members} if names and self.policies.members else {}
         streams = [stream.describe(now_ns, active, names=names) for _, stream in sorted(self.streams.items())]
         return {**told, "streams": streams}
 
@@ -354,11 +275,6 @@ class Hub:
         """Streams by state."""
         now_ns = self._clock_ns()
         return Counter(stream.state(now_ns, self._studio.active) for stream in self.streams.values())
-
-    def count_feeds(self) -> Counter[tuple[str, str]]:
-        """Open feeds by kind and codec."""
-        feeds = [feed for stream in self.streams.values() for feed in stream.feeds.values()]
-        return Counter((kind_of_feed(feed.name), feed.codec) for feed in feeds)
 
     def latency(self, name: str, seconds: int = DEFAULT_S) -> dict[str, Any]:
         """The body of GET /streams/{name}/latency: of the last `seconds`.
@@ -379,9 +295,9 @@ class Hub:
         stream.source, stream.codec, stream.size, stream.rung = source, codec, None, FULL
         stream.ident = next(self._idents)
         self._by_ident[stream.ident] = stream
-        for key, feed in list(stream.feeds.items()):
+        for feed in list(stream.feeds.values()):
             if feed.relay and feed.codec != codec:
-                self._end_feed(stream, key, "the video's codec has changed")
+                self.feeds.end(stream, feed, "the video's codec has changed")
             else:
                 feed.needs_key = True
         self._introduce(stream)
@@ -391,126 +307,27 @@ class Hub:
         """Tell the studio of a stream that has a publisher."""
         self._orders.open_stream(stream)
         stream.key_asked_ns = 0
-        self._ask_publisher(stream, self._clock_ns())
+        stream.ask_for_key(self._clock_ns())
 
     def _drop_source(self, stream: Stream) -> None:
         """Forget the publisher and everything that was learnt from its video."""
-        self._end_fancams(stream, "the publisher has gone")
+        self.feeds.end_fancams(stream, "the publisher has gone")
         self._orders.close_stream(stream)
         self._by_ident.pop(stream.ident, None)
-        for feed in stream.feeds.values():
-            self._feed_by_ident.pop(feed.ident, None)
-            feed.ident = next(self._idents)
-            self._feed_by_ident[feed.ident] = (stream, feed)
+        self.feeds.renumber(stream)
         stream.source, stream.tracks = None, []
         stream.recent.clear()
 
     def _forget(self, stream: Stream) -> None:
-        for key in list(stream.feeds):
-            self._close_feed(stream, key)
+        for feed in list(stream.feeds.values()):
+            self.feeds.close(stream, feed)
         if self.streams.get(stream.name) is stream:
             del self.streams[stream.name]
             self._metrics.forget_stream(stream.name)
         self._changed()
 
-    def _ask_publisher(self, stream: Stream, now_ns: int) -> None:
-        """Ask for a key frame, once per 500 ms whoever needs it."""
-        peer = stream.source.peer if stream.source else None
-        held = stream.source.held if stream.source else None
-        if held is not None and held.key_is_coming:
-            return
-        if peer is not None and now_ns - stream.key_asked_ns >= KEY_INTERVAL_NS:
-            stream.key_asked_ns = now_ns
-            peer.request_key()
-
-    def _open_feed(self, stream: Stream, name: str, codec: str, relay: bool) -> Feed:
-        encoded = sum(not feed.relay for other in self.streams.values() for feed in other.feeds.values())
-        if not relay and encoded >= self._max_feeds and not self._close_an_idle_feed():
-            raise Refused(503, f"{self._max_feeds} feeds are being encoded, which is the most (--max-feeds)", 5)
-        feed = Feed(next(self._idents), name, codec, relay, self._make_broadcast(codec), fed_ns=self._clock_ns())
-        feed.broadcast.on_key_needed = lambda: self._key_needed(stream, feed)
-        stream.feeds[name, codec, relay] = feed
-        self._feed_by_ident[feed.ident] = (stream, feed)
-        if relay:
-            self._ask_publisher(stream, self._clock_ns())
-        else:
-            self._orders.open_feed(stream, feed)
-        return feed
-
-    def _close_an_idle_feed(self) -> bool:
-        for stream in self.streams.values():
-            for key, feed in stream.feeds.items():
-                if not feed.relay and not feed.viewers:
-                    self._close_feed(stream, key)
-                    return True
-        return False
-
-    def _close_feed(self, stream: Stream, key: tuple[str, str, bool]) -> None:
-        feed = stream.feeds.pop(key)
-        self._feed_by_ident.pop(feed.ident, None)
-        self._orders.close_feed(feed)
-        self._changed()
-
-    def _end_feed(self, stream: Stream, key: tuple[str, str, bool], reason: str) -> None:
-        """Send the feed's viewers away and close it."""
-        feed = stream.feeds[key]
-        for watcher in [watcher for watcher in stream.watchers if watcher.feed is feed]:
-            stream.watchers.remove(watcher)
-            self._evict(watcher, reason)
-        self._close_feed(stream, key)
-
-    def _end_fancams(self, stream: Stream, reason: str) -> None:
-        for key in [key for key in stream.feeds if key[0].startswith("fancam/")]:
-            self._end_feed(stream, key, reason)
-
-    def _key_needed(self, stream: Stream, feed: Feed) -> None:
-        if feed.relay:
-            self._ask_publisher(stream, self._clock_ns())
-        else:
-            self._orders.ask_for_key(feed, self._clock_ns())
-
-    def _show_slates(self, stream: Stream, now_ns: int) -> None:
-        for feed in stream.feeds.values():
-            slate = self._slates.get((feed.codec, Slate.PANIC if stream.panic else Slate.RECONNECTING))
-            if feed.viewers and slate is not None and feed.slate_due(now_ns):
-                feed.show_slate(slate, now_ns)
-                self._metrics.frames.labels("door_slates").inc()
-
-    def _encoded(self, stream: Stream, feed: Feed, message: Message) -> None:
-        is_slate = bool(message.flags & Flag.IS_SLATE)
-        if stream.panic and not is_slate:
-            return  # it was under way when panic was declared
-        now_ns = self._clock_ns()
-        was_slate = feed.on_slate
-        unit = AccessUnit(bytes(message.body), message.rtp_time, bool(message.flags & Flag.KEY), message.arrival_ns, 0)
-        if not feed.show(unit, now_ns, is_slate=is_slate):
-            self._metrics.drops.labels("feed_before_key").inc()
-            self._key_needed(stream, feed)
-            return
-        if not is_slate:
-            self._metrics.frame_seconds.labels(kind_of_feed(feed.name)).observe((now_ns - message.arrival_ns) / 1e9)
-        if was_slate != is_slate:
-            self._changed()
-
-    def _feed_gone(self, stream: Stream, feed: Feed, message: Message) -> None:
-        self._end_feed(stream, (feed.name, feed.codec, feed.relay), message.json()["reason"])
-
     def _take_stats(self, stats: dict[str, Any]) -> None:
         self._metrics.take_stats(stats)
-        self._room, self._counted = stats.get("room"), {int(ident) for ident in stats["streams"]}
-        for ident, entry in stats["streams"].items():
-            if (stream := self._by_ident.get(int(ident))) is not None:
-                self._take_stream_stats(stream, entry, stats)
-        for ident, entry in stats["feeds"].items():
-            stream_and_feed = self._feed_by_ident.get(int(ident))
-            if stream_and_feed is not None and entry["width"]:
-                stream_and_feed[1].size = (entry["width"], entry["height"])
-                stream_and_feed[1].fps = entry["fps"]
-
-    def _take_stream_stats(self, stream: Stream, entry: dict[str, Any], stats: dict[str, Any]) -> None:
-        feeds = [feed for feed in stats["feeds"].values() if feed["stream"] == stream.ident]
-        feeds.sort(key=lambda feed: feed["feed"] != "redacted")
-        stream.latency.add_drops(entry["drops"], [feed["drops"] for feed in feeds], self._clock_ns())
-        if stream.rung != entry["rung"]:
-            stream.rung = entry["rung"]
+        self.feeds.take_stats(stats["feeds"])
+        if self.load.take_stats(stats, self._clock_ns()):
             self._changed()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final, Protocol
 
+from server.door.broadcast import AccessUnit
 from server.door.feed import Feed
-from server.door.peers import AccessUnit
 from server.door.streams import Stream
 from server.link import NO_FLAGS, Flag, Kind, json_body
 from server.metrics import Metrics

@@ -91,7 +91,7 @@ async def latency(
 async def budget(stream: StreamName, request: Request) -> dict[str, Any]:
     """Give the stream's frames another budget, from the next one on."""
     change = await read_json(request, Budget)
-    request.app.state.door.hub.set_budget(stream, change.budget_ms)
+    request.app.state.door.hub.policies.set_budget(stream, change.budget_ms)
     return change.model_dump()
 
 
@@ -109,7 +109,7 @@ async def redaction(
     """Panic, who is covered and how, or other privacy zones, from the next frame on; logged with who asked for it."""
     change = await read_json(request, Redaction)
     hub = request.app.state.door.hub
-    policy: dict[str, Any] = hub.set_policy(stream, change.model_dump(exclude_none=True), caller.key)
+    policy: dict[str, Any] = hub.policies.change(stream, change.model_dump(exclude_none=True), caller.key)
     return policy
 
 

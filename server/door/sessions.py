@@ -13,8 +13,9 @@ from typing import Any, Final
 
 from server.door.access import Right
 from server.door.limits import OfferRate
-from server.door.peers import Publisher, Viewer
+from server.door.publishers import Publisher
 from server.door.streams import Refused
+from server.door.viewers import Viewer
 
 logger = logging.getLogger(__name__)
 

@@ -7,17 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
+from server.door.broadcast import AudioBroadcast
 from server.door.delay import DelayLine
-from server.door.feed import Feed, FeedClock
+from server.door.feed import KEY_INTERVAL_NS, Feed, FeedClock
 from server.door.latency import LatencyLog
-from server.door.peers import AudioBroadcast, Viewer
+from server.door.viewers import Viewer
 
 STALLED_NS: Final = 2_000_000_000
 AUDIO_CLOCK_HZ: Final = 48_000
 REMEMBERED_UNITS: Final = 128
 STANDING_FEEDS: Final = ("redacted", "overlay", "raw")
-
-
 FULL: Final = "full"
 """The rung of a stream that nothing is saved on."""
 
@@ -86,7 +85,7 @@ class Stream:
     size: tuple[int, int] | None = None
     tracks: list[dict[str, Any]] = field(default_factory=list)
     feeds: dict[tuple[str, str, bool], Feed] = field(default_factory=dict)
-    """By name, codec and whether it is relayed."""
+    """By `Feed.key`."""
     watchers: set[Watcher] = field(default_factory=set)
     skipping: bool = True
     """Units are not sent to the studio before the next key frame."""
@@ -126,6 +125,16 @@ class Stream:
         self.recent[arrival_ns] = rtp_time, captured_ns
         if len(self.recent) > REMEMBERED_UNITS:
             self.recent.popitem(last=False)
+
+    def ask_for_key(self, now_ns: int) -> None:
+        """Ask the publisher for a key frame, once per 500 ms whoever needs it."""
+        peer = self.source.peer if self.source else None
+        held = self.source.held if self.source else None
+        if held is not None and held.key_is_coming:
+            return
+        if peer is not None and now_ns - self.key_asked_ns >= KEY_INTERVAL_NS:
+            self.key_asked_ns = now_ns
+            peer.request_key()
 
     def describe(self, now_ns: int, studio_active: bool, *, names: bool) -> dict[str, Any]:
         """One entry of GET /streams, with or without members' `names`."""

@@ -8,10 +8,11 @@ from typing import Final
 from fastapi import APIRouter, Request, Response
 
 from server.door.access import client_address, right_to_view
+from server.door.broadcast import Broadcast
 from server.door.limits import MAX_SDP_BYTES, StreamName, check_feed, read_body
-from server.door.peers import Broadcast, answer_viewer
 from server.door.problems import may_be
 from server.door.streams import Refused, Watcher
+from server.door.viewers import answer_viewer
 from server.door.whip import (
     ANSWER,
     FRAGMENT_BODY,

@@ -13,8 +13,9 @@ from fastapi import APIRouter, HTTPException, Request, Response
 
 from server.door.access import Right, client_address, is_origin
 from server.door.limits import MAX_FRAGMENT_BYTES, MAX_SDP_BYTES, StreamName, read_body
-from server.door.peers import OfferError, answer_publisher
+from server.door.offer import OfferError
 from server.door.problems import BODY, may_be
+from server.door.publishers import answer_publisher
 from server.door.sessions import Session
 from server.door.streams import Refused, Source
 
@@ -43,7 +44,7 @@ async def publish(stream: StreamName, request: Request) -> Response:
     offer = await read_body(request, SDP, MAX_SDP_BYTES)
     with counted(door, "whip"):
         door.hub.check_free(stream)
-        door.hub.check_room(stream)
+        door.hub.load.check_room(stream)
         with door.sessions.opening("publisher", stream, Right.PUBLISH, client_address(request)) as session:
             source = Source(time.monotonic_ns())
 

@@ -13,7 +13,7 @@ from typing import Any
 import pylibsrtp
 from aiortc.rtp import RtpPacket
 
-from server.door import peers
+from server.door import publishers
 from tests.bad_input.serving import Server
 from tests.server.door.plain import FRAME_TICKS, Sender, encoded
 from tests.server.door.rtc import Viewer, until
@@ -65,7 +65,7 @@ class Live(Threaded):
 
     async def _open(self) -> None:
         self.sender = Sender(self.codec, sound=True)
-        self.publisher: peers.Publisher = await self.sender.start()
+        self.publisher: publishers.Publisher = await self.sender.start()
         self.sender.lose = self._note
         self._pumping = asyncio.ensure_future(self._pump())
         await until(lambda: self.sender.units, "a frame")

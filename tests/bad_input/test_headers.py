@@ -14,8 +14,8 @@ from aiortc import RTCSessionDescription
 
 from engines.bitstream import Refusable, is_key, picture_size
 from engines.codecs.decode import DecodeError, VideoDecoder
-from server.door import rtp
-from server.door.peers import MAX_PIXELS
+from server.door import senders
+from server.door.publishers import MAX_PIXELS
 from tests.bad_input.serving import Server
 from tests.server.door.plain import FRAME_TICKS, Sender, encoded
 
@@ -204,7 +204,7 @@ EMPTY = {
 @pytest.mark.parametrize("codec", ["h264", "vp8"])
 def test_what_holds_nothing_can_be_passed_on_to_viewers(codec: str, data: bytes) -> None:
     """The raw feed goes out as it came in."""
-    assert all(len(payload) <= 1300 for payload in rtp.packetise(codec, data, 0))
+    assert all(len(payload) <= 1300 for payload in senders.packetise(codec, data, 0))
 
 
 @pytest.mark.parametrize("codec", ["h264", "vp8"])

@@ -42,7 +42,7 @@ class Output:
         target = logging.StreamHandler(self._text)
         target.setFormatter(formatter)
         self.limiter = Limiter(target, clock_s=lambda: self.now_s)
-        self.logger = logging.Logger("server.door.peers")  # not in the tree: nobody else's handlers, none of ours left
+        self.logger = logging.Logger("server.door.hub")  # not in the tree: nobody else's handlers, none of ours left
         self.logger.addHandler(self.limiter)
 
     def lines(self) -> list[str]:
@@ -130,7 +130,7 @@ def test_as_json_a_line_has_its_time_level_message_and_what_is_known_besides() -
     first, second = map(json.loads, output.lines())
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", first.pop("time"))
     assert first == {
-        "level": "info", "process": "studio", "logger": "server.door.peers", "message": "a\nb", "stream": "lobby",
+        "level": "info", "process": "studio", "logger": "server.door.hub", "message": "a\nb", "stream": "lobby",
         "feed": "redacted",
     }  # fmt: skip
     assert (second["level"], second["error"]) == ("error", "ValueError: why")

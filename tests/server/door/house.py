@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from server.door.broadcast import AccessUnit
 from server.door.hub import Hub
-from server.door.peers import AccessUnit
 from server.door.streams import Source, Watcher
 from server.link import NO_FLAGS, Flag, Kind, Message, Slate, json_body
 from server.metrics import Metrics

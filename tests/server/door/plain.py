@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -18,8 +18,8 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from aiortc.rtp import HeaderExtensions, RtpPacket, is_rtcp, pack_header_extensions, unpack_header_extensions
 
 from engines.codecs.encode import Encoded, Encoder
-from server.door import peers, rtp
-from tests.server.door.rtc import preferred
+from server.door import broadcast, publishers, receivers, rtp, viewers
+from tests.server.door.rtc import preferred, until
 from tests.server.door.running import DEADLINE_S
 
 SIZE = (320, 240)
@@ -40,9 +40,9 @@ def encoded(codec: str, count: int = 60) -> tuple[Encoded, ...]:
     return tuple(frames)
 
 
-def unit_of(frame: Encoded, number: int) -> peers.AccessUnit:
+def unit_of(frame: Encoded, number: int) -> broadcast.AccessUnit:
     """`frame` as the `number`th of a feed."""
-    return peers.AccessUnit(frame.data, FRAME_TICKS * number, frame.key, time.monotonic_ns(), 0)
+    return broadcast.AccessUnit(frame.data, FRAME_TICKS * number, frame.key, time.monotonic_ns(), 0)
 
 
 class Packets(MediaStreamTrack):
@@ -78,7 +78,7 @@ class Sender:
         self.sound = Packets("audio", 48_000)
         if sound:
             self.pc.addTransceiver(self.sound, "sendonly")
-        self.units: list[peers.AccessUnit] = []
+        self.units: list[broadcast.AccessUnit] = []
         self.sounds: list[tuple[bytes, int]] = []
         self.gaps = self.closed = self.keys_asked = 0
         self.lose: Callable[[RtpPacket], bool] = lambda packet: False
@@ -88,8 +88,8 @@ class Sender:
         await self.pc.setLocalDescription(await self.pc.createOffer())
         return str(self.pc.localDescription.sdp)
 
-    async def start(self) -> peers.Publisher:
-        publisher = await peers.answer_publisher(
+    async def start(self) -> publishers.Publisher:
+        publisher = await publishers.answer_publisher(
             await self.offer(),
             on_unit=self.units.append,
             on_gap=self._gap,
@@ -130,7 +130,7 @@ class Sender:
         write = extensions.set
 
         def write_with_time(values: HeaderExtensions) -> tuple[int, bytes]:
-            ntp = int((rtp.ntp_now_ns() - age_ms * 1e6) / 1e9 * (1 << 32))
+            ntp = int((receivers.ntp_now_ns() - age_ms * 1e6) / 1e9 * (1 << 32))
             return pack_header_extensions([*unpack_header_extensions(*write(values)), (6, ntp.to_bytes(8, "big"))])
 
         extensions.set = write_with_time
@@ -190,8 +190,8 @@ class Taker:
         await self.pc.setLocalDescription(await self.pc.createOffer())
         return str(self.pc.localDescription.sdp)
 
-    async def start(self, feed: peers.Broadcast, audio: peers.AudioBroadcast | None = None) -> peers.Viewer:
-        viewer = await peers.answer_viewer(
+    async def start(self, feed: broadcast.Broadcast, audio: broadcast.AudioBroadcast | None = None) -> viewers.Viewer:
+        viewer = await viewers.answer_viewer(
             await self.offer(), pick=lambda codecs: feed, audio=audio, metadata=True, on_closed=self._count_closed
         )
         transport = self.transceiver.receiver.transport
@@ -214,3 +214,21 @@ class Taker:
 
     def _count_closed(self) -> None:
         self.closed += 1
+
+
+def with_sender(
+    work: Callable[[Sender, publishers.Publisher], Awaitable[None]], codec: str = "h264", sound: bool = False
+) -> None:
+    """Run `work` with a sender that is connected to a publisher of the door's."""
+
+    async def run() -> None:
+        sender = Sender(codec, sound=sound)
+        publisher = await sender.start()
+        try:
+            await until(lambda: publisher.connected and sender.pc.connectionState == "connected", "a connection")
+            await work(sender, publisher)
+        finally:
+            await sender.pc.close()
+            await publisher.close()
+
+    asyncio.run(run())

@@ -14,7 +14,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.rtp import RtpPacket
 
 from engines.bitstream import Refusable, picture_size
-from server.door import peers, rtp
+from server.door import broadcast, publishers, rtp
 from server.door.feedback import Feedback
 from server.door.rate import MAX_BYTES, MAX_PACKETS, SECOND_NS, Rate
 from tests.server.door.rtc import Camera, preferred, until
@@ -30,15 +30,15 @@ class Session:
         self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self.transceiver = self.pc.addTransceiver(Camera(), "sendonly")
         self.transceiver.setCodecPreferences(preferred(("H264",)))
-        self.units: list[peers.AccessUnit] = []
+        self.units: list[broadcast.AccessUnit] = []
         self.closed = 0
 
     def _count_closed(self) -> None:
         self.closed += 1
 
-    async def start(self) -> peers.Publisher:
+    async def start(self) -> publishers.Publisher:
         await self.pc.setLocalDescription(await self.pc.createOffer())
-        publisher = await peers.answer_publisher(
+        publisher = await publishers.answer_publisher(
             self.pc.localDescription.sdp,
             on_unit=self.units.append,
             on_gap=lambda: None,
@@ -93,7 +93,7 @@ def test_a_flood_of_ssrcs_ends_the_session_and_no_account_is_kept_of_them() -> N
 
 
 def test_too_large_a_picture_is_dropped_and_ends_the_session_the_third_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(peers, "MAX_PIXELS", 320 * 240 - 1)
+    monkeypatch.setattr(publishers, "MAX_PIXELS", 320 * 240 - 1)
 
     async def work(session: Session) -> None:
         publisher = await session.start()

@@ -41,7 +41,7 @@ def test_what_no_model_finds_is_refused_and_changes_nothing(finds, change, said)
     house = House(finds=finds)
     house.publish()
     with pytest.raises(Refused, match=said) as caught:
-        house.hub.set_policy("stage", change, "token 0")
+        house.hub.policies.change("stage", change, "token 0")
     assert caught.value.status == 422
     assert Kind.POLICY not in house.port.kinds()
 
@@ -63,5 +63,5 @@ def test_what_still_waits_for_viewers_is_taken_back(change) -> None:
     house = House(finds=STREET.classes)
     house.publish()
     redacted = house.watch()
-    house.hub.set_policy("stage", change, "token 0")
+    house.hub.policies.change("stage", change, "token 0")
     assert redacted.feed.broadcast.dropped == 1

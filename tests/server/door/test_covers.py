@@ -36,7 +36,7 @@ def test_an_exemption_goes_to_the_studio_and_into_the_log_with_who_asked_for_it(
     source, _ = house.publish()
     assert entry(house, names=True)["cover"] == "everyone"
     with caplog.at_level(logging.INFO):
-        told = house.hub.set_policy("stage", {"cover": {"except": ["ada"]}}, "token 3")
+        told = house.hub.policies.change("stage", {"cover": {"except": ["ada"]}}, "token 3")
     assert told == {"cover": {"except": ["ada"]}}
     assert house.port.last(Kind.POLICY).json() == {"cover": {"except": ["ada"]}}
     (line,) = [record.getMessage() for record in caplog.records if "redaction" in record.getMessage()]
@@ -59,7 +59,7 @@ def test_a_name_that_the_model_does_not_know_is_refused_and_changes_nothing() ->
     house = House(members=BAND)
     house.publish()
     with pytest.raises(Refused, match="'zoe': known are ada, bea") as caught:
-        house.hub.set_policy("stage", {"cover": {"only": ["ada", "zoe"]}, "style": "blur"}, "token 0")
+        house.hub.policies.change("stage", {"cover": {"only": ["ada", "zoe"]}, "style": "blur"}, "token 0")
     assert caught.value.status == 422
     assert Kind.POLICY not in house.port.kinds()
     assert entry(house, names=True)["cover"] == "everyone"
@@ -69,9 +69,9 @@ def test_what_still_waits_for_viewers_is_taken_back() -> None:
     house = House(members=BAND)
     house.publish()
     redacted, raw = house.watch(), house.watch("raw", offered=("h264",))
-    house.hub.set_policy("stage", {"style": "mosaic"}, "token 0")
+    house.hub.policies.change("stage", {"style": "mosaic"}, "token 0")
     assert (redacted.feed.broadcast.dropped, raw.feed.broadcast.dropped) == (0, 0)
-    house.hub.set_policy("stage", {"cover": "everyone"}, "token 0")
+    house.hub.policies.change("stage", {"cover": "everyone"}, "token 0")
     assert (redacted.feed.broadcast.dropped, raw.feed.broadcast.dropped) == (1, 0)
 
 
@@ -81,7 +81,7 @@ def test_names_are_told_to_those_who_may_know_them_and_to_others_that_not_everyo
 ) -> None:
     house = House(members=BAND)
     house.publish()
-    house.hub.set_policy("stage", {"cover": cover, "fancams": "cover others"}, "token 0")
+    house.hub.policies.change("stage", {"cover": cover, "fancams": "cover others"}, "token 0")
     assert entry(house, names=True)["cover"] == cover
     assert house.hub.describe(names=True)["members"] == BAND
     assert entry(house)["cover"] == "not everyone"

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import pytest
 from aiortc import AudioStreamTrack
 
+from server.door.broadcast import AccessUnit
 from server.door.delay import MAX_BYTES, Delay
-from server.door.peers import AccessUnit
 from server.door.streams import Refused, Source
 from server.link import Flag, Kind, Message, json_body
 from tests.server.door.house import MS, FakePublisher, House, shown
@@ -91,9 +91,9 @@ def test_panic_takes_back_what_has_not_been_shown_and_what_comes_while_it_lasts(
     house.send(source, 200)
     seen, heard = numbers(shown(raw)), len(house.sounds)
     assert 99 <= len(seen) <= 101
-    house.hub.set_policy("stage", {"panic": True}, by="test")
+    house.hub.policies.change("stage", {"panic": True}, by="test")
     house.send(source, 40)
-    house.hub.set_policy("stage", {"panic": False}, by="test")
+    house.hub.policies.change("stage", {"panic": False}, by="test")
     ended_at, asked = house.sent, peer.keys
     house.send(source, 3, key_every=1000)
     assert peer.keys > asked, "the next to be held is a key frame, which is asked for at once"
@@ -110,8 +110,8 @@ def test_panic_of_a_moment_takes_back_all_the_same(house: DelayedHouse) -> None:
     raw = house.watch("raw")
     house.send(source, 200)
     seen = len(numbers(shown(raw)))
-    house.hub.set_policy("stage", {"panic": True}, by="test")
-    house.hub.set_policy("stage", {"panic": False}, by="test")
+    house.hub.policies.change("stage", {"panic": True}, by="test")
+    house.hub.policies.change("stage", {"panic": False}, by="test")
     house.send(source, 200)
     assert min(numbers(shown(raw))[seen:]) >= 200
 
@@ -166,7 +166,7 @@ def test_who_publishes_again_need_not_wait_and_takes_its_place(house: DelayedHou
     house.send(again, 200)
     assert min(numbers(shown(raw))) == 600
     house.delay.stop("stage", again)
-    house.hub.set_policy("stage", {"panic": True}, by="test")
+    house.hub.policies.change("stage", {"panic": True}, by="test")
     house.run(DELAY_S * 1000 + 100)
     assert house.hub.streams["stage"].source is None, "panic does not keep a stream that has ended"
 

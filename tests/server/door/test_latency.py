@@ -1,17 +1,13 @@
-"""What is told of a stream's latency, its rung, and whether there is room for another, in told time."""
+"""What is told of a stream's latency, in told time."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from server.door.latency import LatencyLog, total_ms
-from server.door.streams import Refused
-from server.link import Kind, Message, json_body
-from tests.server.door.house import House, S
+from tests.server.door.house import S
 from tests.server.door.running import Running
 
 MS = 1_000_000
@@ -74,52 +70,3 @@ def test_over_http_a_budget_and_the_seconds_have_their_bounds(door: Running) -> 
     assert door.ask("GET", "/streams/none/latency?seconds=10").status == 404
     for seconds in ("0", "61", "x"):
         assert door.ask("GET", f"/streams/none/latency?seconds={seconds}").status == 422
-
-
-def stats(house: House, room: int = 5, rung: str = "full", **drops: int) -> None:
-    """What the studio says once a second of the streams that there are."""
-    present = {
-        str(stream.ident): {
-            "name": name, "fps": 30, "rung": rung, "rung_number": 1, "counts": {}, "drops": drops, "stages": {},
-        }
-        for name, stream in house.hub.streams.items()
-    }  # fmt: skip
-    body: dict[str, Any] = {
-        "rss_bytes": 1, "buckets_ms": [1], "detector": {"counts": {}}, "streams": present, "feeds": {},
-        "load": 0.5, "room": room,
-    }  # fmt: skip
-    house.hub.on_message(Message(Kind.STATS, 0, json_body(body)))
-
-
-def test_the_rung_and_the_drops_of_a_stream_are_told() -> None:
-    house = House()
-    house.publish()
-    assert house.hub.describe(names=False)["streams"][0]["rung"] == "full"
-    stats(house, rung="every 2nd frame detected", detect_no_time=7)
-    assert house.hub.describe(names=False)["streams"][0]["rung"] == "every 2nd frame detected"
-    told = house.hub.latency("stage")
-    assert (told["rung"], told["budget_ms"]) == ("every 2nd frame detected", 100)
-    assert told["drops"] == {"detect_no_time": 7}
-    assert told["missed"] == 7
-
-
-def test_without_room_a_new_stream_is_refused_with_503_and_those_that_are_there_may_come_again() -> None:
-    house = House()
-    house.hub.check_room("first")
-    house.publish("first")
-    stats(house, room=2)
-    house.publish("second")
-    house.hub.check_room("third")
-    house.publish("third")
-    with pytest.raises(Refused) as refused:
-        house.hub.check_room("fourth")
-    assert (refused.value.status, refused.value.retry_after_s) == (503, 10)
-    stats(house, room=0)
-    with pytest.raises(Refused):
-        house.publish("fourth")
-    assert "fourth" not in house.hub.streams
-    house.hub.check_room("first")
-    house.now_ns += 6 * S
-    house.publish("first")  # takes over
-    house.hub.studio_lost()
-    house.hub.check_room("fourth")

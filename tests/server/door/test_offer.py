@@ -12,9 +12,9 @@ from aiortc import RTCSessionDescription
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.door import rtp
+from server.door import rtp, senders
 from server.door.offer import OfferError, read, read_fragment
-from server.door.peers import Publisher, answer_publisher
+from server.door.publishers import Publisher, answer_publisher
 from tests.server.door.plain import Sender, encoded
 from tests.server.door.rtc import until
 
@@ -198,7 +198,7 @@ def test_extensions_are_offered_to_the_library_once() -> None:
     rtp.prepare()
     rtp.prepare()
     text = asyncio.run(_offered())
-    assert text.count(rtp.PLAYOUT_DELAY) == 1
+    assert text.count(senders.PLAYOUT_DELAY) == 1
     assert text.count(rtp.TRANSPORT_CC) == 1
 
 

@@ -14,7 +14,7 @@ from aiortc.mediastreams import MediaStreamError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.door import broadcast, rtp
+from server.door import broadcast, senders
 from server.door.broadcast import FLOOR_BIT_S, MAX_QUEUED, AccessUnit, AudioBroadcast, Broadcast, FeedTrack
 
 MS = 1_000_000
@@ -40,10 +40,10 @@ def unit(number: int, key: bool = False, size: int = 3000) -> AccessUnit:
     return AccessUnit(data, 3000 * number, key, 0, 0)
 
 
-def taken(viewer: FeedTrack) -> list[rtp.Payloads]:
+def taken(viewer: FeedTrack) -> list[senders.Payloads]:
     """What waits for this viewer, which takes it."""
 
-    async def drain() -> list[rtp.Payloads]:
+    async def drain() -> list[senders.Payloads]:
         return [await viewer.recv() for _ in range(len(viewer._queue))]
 
     return asyncio.run(drain())
@@ -58,14 +58,14 @@ def numbers(viewer: FeedTrack) -> list[int]:
 )
 def test_h264_payloads_hold_every_unit_and_fit_into_a_packet(bodies: list[bytes]) -> None:
     data = b"".join(b"\x00\x00\x00\x01\x41" + body for body in bodies)
-    payloads = rtp.packetise("h264", data, 0)
+    payloads = senders.packetise("h264", data, 0)
     assert max(map(len, payloads)) <= PAYLOAD_BYTES
     assert b"".join(map(h264_depayload, payloads)) == data
 
 
 @given(st.binary(min_size=1, max_size=5000))
 def test_vp8_payloads_hold_the_frame_and_only_the_first_starts_it(data: bytes) -> None:
-    payloads = rtp.packetise("vp8", data, 77)
+    payloads = senders.packetise("vp8", data, 77)
     assert max(map(len, payloads)) <= PAYLOAD_BYTES
     assert b"".join(map(vp8_depayload, payloads)) == data
     starts = [VpxPayloadDescriptor.parse(payload)[0].partition_start for payload in payloads]
@@ -87,7 +87,7 @@ def test_a_frame_is_packetised_once_for_all_viewers(monkeypatch: pytest.MonkeyPa
 
     def counting(codec: str, data: bytes, picture_id: int) -> list[bytes]:
         calls.append(data)
-        return rtp.packetise(codec, data, picture_id)
+        return senders.packetise(codec, data, picture_id)
 
     monkeypatch.setattr(broadcast, "packetise", counting)
     feed = Broadcast("h264")

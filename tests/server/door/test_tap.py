@@ -11,7 +11,7 @@ from aiortc.codecs.vpx import vp8_depayload
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.door.rtp import packetise
+from server.door.senders import packetise
 from server.door.tap import GIVE_UP_NS, MS, PLI_INTERVAL_NS, Outcome, Tap, Unit, Unwrapper
 
 FRAME_TICKS = 3000

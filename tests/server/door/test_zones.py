@@ -22,7 +22,7 @@ def test_zones_end_the_raw_feed_at_once_and_it_stays_closed() -> None:
     raw, redacted = house.watch("raw"), house.watch()
     only_vp8 = house.watch("raw", offered=("vp8",))  # through the studio
     house.unit(source, 0, key=True, data=b"all of it")
-    house.hub.set_policy("stage", {"zones": ZONES}, "a test")
+    house.hub.policies.change("stage", {"zones": ZONES}, "a test")
     assert house.port.last(Kind.POLICY).json() == {"zones": ZONES}
     assert sorted(house.evicted) == [("raw", "the stream has privacy zones")] * 2
     house.unit(source, 3000, key=True, data=b"all of it, later")
@@ -35,7 +35,7 @@ def test_zones_end_the_raw_feed_at_once_and_it_stays_closed() -> None:
     assert described["zones"] == ZONES
     assert "raw" not in [feed["name"] for feed in described["feeds"]]
 
-    house.hub.set_policy("stage", {"zones": []}, "a test")
+    house.hub.policies.change("stage", {"zones": []}, "a test")
     house.watch("raw")
 
 
@@ -47,7 +47,7 @@ def test_what_still_waits_for_a_viewer_of_raw_is_not_sent_once_there_are_zones()
         house.unit(source, 0, key=True)
         house.unit(source, 3000)
         assert (await viewer.recv()).rtp_time == 0
-        house.hub.set_policy("stage", {"zones": ZONES}, "a test")
+        house.hub.policies.change("stage", {"zones": ZONES}, "a test")
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(viewer.recv(), 0.1)
 
