@@ -32,7 +32,7 @@ class Held(NamedTuple):
     act: Callable[[], None]
 
 
-class DelayLine:
+class HeldBack:
     """Of one source. Holds what is to be done with each unit and each packet of sound, in order; is told the time."""
 
     def __init__(self, delay_ns: int) -> None:
@@ -166,7 +166,7 @@ class Delay:
                 for act in stream.source.held.take_due(now_ns):
                     act()
 
-    def _line(self, source: Source) -> DelayLine | None:
+    def _line(self, source: Source) -> HeldBack | None:
         if self._delay_ns and source.held is None:
-            source.held = DelayLine(self._delay_ns)
+            source.held = HeldBack(self._delay_ns)
         return source.held

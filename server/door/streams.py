@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from server.door.broadcast import AudioBroadcast
-from server.door.delay import DelayLine
+from server.door.delay import HeldBack
 from server.door.feed import KEY_INTERVAL_NS, Feed, FeedClock
 from server.door.latency import LatencyLog
 from server.door.viewers import Viewer
@@ -48,7 +48,7 @@ class Source:
     peer: Incoming | None = None
     describe_input: Callable[[], dict[str, Any]] | None = None
     """Of an input, which unlike a session keeps its stream while nothing comes."""
-    held: DelayLine | None = None
+    held: HeldBack | None = None
     """What has come and is shown later, where there is a delay."""
     has_ended: bool = False
     """Only what is held of it is still shown."""
