@@ -26,7 +26,6 @@ SHARED: Final = ROOT.parent / "shared"
 JUDGE: Final = SHARED / "judges/leaks.py"
 KNOWN_PCT: Final = {"ge64": 0.05, "32_63": 0.2, "24_31": 0.3}
 """Aims: leaks of known faces by size in px, in per cent. Of sure faces none may leak."""
-OF_DEFACE: Final = 1 / 3
 SIZES: Final = (*KNOWN_PCT, "all")
 
 

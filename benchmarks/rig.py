@@ -194,10 +194,6 @@ class Door:
         assert len(found) >= count, f"the studio closed the link; {len(found)} of {count} {kind.name}"
         return found
 
-    def wait_closed(self, timeout_s: float) -> bool:
-        with self._changed:
-            return self._changed.wait_for(lambda: self.closed, timeout_s)
-
     def hello(self, **settings: Any) -> None:
         self.send(Kind.HELLO, 0, settings)
 

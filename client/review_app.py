@@ -6,11 +6,8 @@ import asyncio
 import hmac
 import json
 import secrets
-import signal
 import socket
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +23,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from client.review import Session, Stale
 from engines.codecs.files import FileError
 from server.door.access import Guard
+from server.door.serve import Signalled
 
 HOST: Final = "127.0.0.1"
 WEB: Final = Path(__file__).with_name("web") / "review"
@@ -126,8 +124,8 @@ def _problem(status: int) -> Callable[[Request, Exception], Response]:
     return lambda request, error: JSONResponse({"detail": str(error)}, status)
 
 
-class Server(uvicorn.Server):
-    """Ends on SIGINT and SIGTERM, and a moment after the page has been told that the files are written."""
+class Server(Signalled):
+    """Ends on a signal, or a moment after the page has been told that the files are written."""
 
     def __init__(self, app: ASGIApp, session: Session) -> None:
         super().__init__(
@@ -141,18 +139,6 @@ class Server(uvicorn.Server):
             await asyncio.sleep(END_S)
             return True
         return await super().on_tick(counter)
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 def serve(session: Session, listener: socket.socket, announce: Callable[[str], None]) -> None:

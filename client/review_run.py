@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from client.review import DRAFT, KEPT, Session
@@ -43,44 +43,32 @@ def run(
         Wrong: `decided` cannot be used for this video.
         FileError, OSError: as `process`.
     """
-    with ExitStack() as stack:
-        listener = stack.enter_context(_listen(port)) if page else None
-        return _run(video, out, detector, options, progress, say, listener, decided)
-
-
-def _run(
-    video: Path,
-    out: Path,
-    detector: Detector,
-    options: Options,
-    progress: Callable[[str], AbstractContextManager[Update]],
-    say: Callable[[str], None],
-    listener: socket.socket | None,
-    decided: Path | None,
-) -> Summary:
-    with progress("analysing") as update:
-        analysis = Analysis(video, detector, options, update)
-    decisions: Decisions = ()
-    if decided is not None:
-        decisions = load(decided, video, len(analysis.frames), analysis.width, analysis.height)
-        missing = unmatched(decisions, analysis.moments)
-        if missing:
-            say(f"{decided}: {missing} of the covers taken away are not found again and stay")
-    if listener is None:
-        with progress("redacting") as update:
-            summary = analysis.write(decisions, out, update)
-        save(out / KEPT, decisions, analysis.file, {**summary.detector, **summary.options})
-        return summary
-    session = Session(analysis, out, decisions)
-    say(
-        f"{len(analysis.frames)} frames, {len(analysis.places)} places to look at. The page is for one browser on this machine:"
-    )
-    serve(session, listener, lambda url: say(f"  {url}"))
-    if session.summary is None:
-        draft = out / DRAFT
-        kept = f"; the decisions are in {draft}: go on with --review --review-file {draft}" if draft.is_file() else ""
-        raise Unfinished(f"ended before the files were written: nothing was{kept}")
-    return session.summary
+    with _listen(port) if page else nullcontext() as listener:
+        with progress("analysing") as update:
+            analysis = Analysis(video, detector, options, update)
+        decisions: Decisions = ()
+        if decided is not None:
+            decisions = load(decided, video, len(analysis.frames), analysis.width, analysis.height)
+            missing = unmatched(decisions, analysis.moments)
+            if missing:
+                say(f"{decided}: {missing} of the covers taken away are not found again and stay")
+        if listener is None:
+            with progress("redacting") as update:
+                summary = analysis.write(decisions, out, update)
+            save(out / KEPT, decisions, analysis.file, {**summary.detector, **summary.options})
+            return summary
+        session = Session(analysis, out, decisions)
+        say(
+            f"{len(analysis.frames)} frames, {len(analysis.places)} places to look at. The page is for one browser on this machine:"
+        )
+        serve(session, listener, lambda url: say(f"  {url}"))
+        if session.summary is None:
+            draft = out / DRAFT
+            kept = (
+                f"; the decisions are in {draft}: go on with --review --review-file {draft}" if draft.is_file() else ""
+            )
+            raise Unfinished(f"ended before the files were written: nothing was{kept}")
+        return session.summary
 
 
 def _listen(port: int) -> socket.socket:

@@ -19,9 +19,8 @@ globalThis.latency = (() => {
 
   async function publish(path) {
     const { open } = await import("/static/session.js");
-    const media = await navigator.mediaDevices.getUserMedia({ video: { width: 640, height: 480, frameRate: 30 } });
-    [track] = media.getVideoTracks();
-    track.contentHint = "motion";
+    let media;
+    [media, track] = await probe.camera();
     readCamera(track.clone());
     const peer = new RTCPeerConnection();
     peer.addTransceiver(track, { direction: "sendonly", streams: [media] });
@@ -34,13 +33,7 @@ globalThis.latency = (() => {
   async function watch(path, lead, seconds) {
     const { open } = await import("/static/session.js");
     const peer = new RTCPeerConnection();
-    peer.addTransceiver("video", { direction: "recvonly" });
-    const video = document.createElement("video");
-    Object.assign(video, { autoplay: true, muted: true });
-    document.body.append(video);
-    peer.addEventListener("track", (event) => {
-      video.srcObject = new MediaStream([event.track]);
-    });
+    const video = probe.receive(peer);
     const end = await open(peer, path);
     const from = performance.now() + 1000 * lead;
     const to = from + 1000 * seconds;

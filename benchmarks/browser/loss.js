@@ -6,9 +6,7 @@ globalThis.loss = (() => {
 
   async function publish(path) {
     const { open } = await import("/static/session.js");
-    const media = await navigator.mediaDevices.getUserMedia({ video: { width: 640, height: 480, frameRate: 30 } });
-    const [track] = media.getVideoTracks();
-    track.contentHint = "motion";
+    const [media, track] = await probe.camera();
     const peer = new RTCPeerConnection();
     peer.addTransceiver(track, { direction: "sendonly", streams: [media] });
     ends.push(() => track.stop(), await open(peer, path));
@@ -17,13 +15,7 @@ globalThis.loss = (() => {
   async function watch(path) {
     const { open } = await import("/static/session.js");
     const peer = new RTCPeerConnection();
-    peer.addTransceiver("video", { direction: "recvonly" });
-    const video = document.createElement("video");
-    Object.assign(video, { autoplay: true, muted: true });
-    document.body.append(video);
-    peer.addEventListener("track", (event) => {
-      video.srcObject = new MediaStream([event.track]);
-    });
+    const video = probe.receive(peer);
     const onFrame = () => {
       shown.push([performance.now(), probe.shown(video)]);
       video.requestVideoFrameCallback(onFrame);

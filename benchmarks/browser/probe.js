@@ -1,4 +1,4 @@
-// Reads pictures in a page: the marker of engines/scene/marker.py, and what else tells frames apart.
+// What measurements in a page share: the camera, a video, and the marker of engines/scene/marker.py read from pictures.
 
 globalThis.probe = (() => {
   const CELLS = 24;
@@ -87,5 +87,25 @@ globalThis.probe = (() => {
     return read(frame.codedWidth, frame.codedHeight, (x, y) => bytes[offset + y * stride + x]);
   }
 
-  return { shown, range, picture, captured };
+  /** The camera's stream and track. */
+  async function camera() {
+    const media = await navigator.mediaDevices.getUserMedia({ video: { width: 640, height: 480, frameRate: 30 } });
+    const [track] = media.getVideoTracks();
+    track.contentHint = "motion";
+    return [media, track];
+  }
+
+  /** A video of what `peer` receives. */
+  function receive(peer) {
+    peer.addTransceiver("video", { direction: "recvonly" });
+    const video = document.createElement("video");
+    Object.assign(video, { autoplay: true, muted: true });
+    document.body.append(video);
+    peer.addEventListener("track", (event) => {
+      video.srcObject = new MediaStream([event.track]);
+    });
+    return video;
+  }
+
+  return { shown, range, picture, captured, camera, receive };
 })();

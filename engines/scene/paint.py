@@ -12,8 +12,6 @@ from engines.scene.looks import Colour, Look
 ROUND_MM, TALL_MM = 500.0, 260.0
 "Size of the map: once round the head (2 pi at 80 mm) and from 135 mm over the eyes to 125 mm below."
 TOP_MM = -135.0
-LIDS = ("open", "half", "closed")
-MOUTHS = ("rest", "open", "smile")
 _SHIFT = 4
 
 
@@ -100,7 +98,7 @@ def eye_x(look: Look) -> float:
     return 32.5 * look.eye_gap
 
 
-MOUTH_Y, NOSE_Y, CHIN_Y = 67.0, 38.0, 112.0
+MOUTH_Y, NOSE_Y = 67.0, 38.0
 
 
 def mouth_half(look: Look, mouth: str = "rest") -> float:

@@ -64,11 +64,6 @@ def random_look(rng: np.random.Generator) -> tuple[np.ndarray, float]:
     return np.column_stack([change, offset]), float(gamma)
 
 
-def compose(after: np.ndarray, before: np.ndarray) -> np.ndarray:
-    """One 3x4 matrix that does `before`, then `after`."""
-    return np.column_stack([after[:, :3] @ before[:, :3], after[:, :3] @ before[:, 3] + after[:, 3]])
-
-
 def recolour(picture: np.ndarray, matrix: np.ndarray, gamma: float = 1.0) -> np.ndarray:
     """`picture` uint8 [h,w,3] through a 3x4 matrix (saturating), then gamma on Y."""
     out = cv2.transform(picture, matrix.astype(np.float32))

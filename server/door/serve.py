@@ -84,7 +84,23 @@ class Protocol(H11Protocol):
         self.transport.close()
 
 
-class Server(uvicorn.Server):
+class Signalled(uvicorn.Server):
+    """Ends on SIGINT and SIGTERM, and raises neither again; in another thread than the main one it takes no signals."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+class Server(Signalled):
     """Ends its long-lived responses before it waits for them, and exits with 0 on SIGINT and SIGTERM.
 
     Raises:
@@ -126,18 +142,6 @@ class Server(uvicorn.Server):
         for connection in list(self.server_state.connections):  # of clients that do not read what they have asked for
             connection.transport.abort()  # type: ignore[union-attr]
         await asyncio.sleep(0)
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 def serve(settings: Settings, announce: Callable[[str], None], networks: Networks | None = None) -> None:

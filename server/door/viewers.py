@@ -30,7 +30,6 @@ class Viewer(Peer):
         self._tracks: list[FeedTrack | AudioTrack] = []
         self._sender: RTCRtpSender | None = None
         self._packer: senders.Packer | None = None
-        self.metadata_skipped = 0
 
     def show(self, sender: RTCRtpSender, track: FeedTrack, broadcast: Broadcast) -> None:
         self._sender, self._packer = sender, senders.Packer(track.note_remb)
@@ -53,10 +52,7 @@ class Viewer(Peer):
     def send_metadata(self, text: str) -> None:
         """Send one frame's JSON to a viewer that has opened the data channel; skipped while the channel lags behind."""
         channel = self._channel
-        if channel is None or channel.readyState != "open":
-            return
-        if channel.bufferedAmount > MAX_BUFFERED_BYTES:
-            self.metadata_skipped += 1
+        if channel is None or channel.readyState != "open" or channel.bufferedAmount > MAX_BUFFERED_BYTES:
             return
         if self.origin is None:
             if self._sender is None or self._packer is None or self._packer.last is None:

@@ -232,3 +232,16 @@ def with_sender(
             await publisher.close()
 
     asyncio.run(run())
+
+
+async def answered(sdp: str) -> str:
+    """What the door answers a publisher who offers `sdp`, and closes again."""
+    publisher = await publishers.answer_publisher(
+        sdp,
+        on_unit=lambda unit: None,
+        on_gap=lambda: None,
+        on_audio=lambda payload, rtp_time: None,
+        on_closed=lambda: None,
+    )
+    await publisher.close()
+    return publisher.answer_sdp

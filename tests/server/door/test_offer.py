@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from server.door import rtp, senders
 from server.door.offer import OfferError, read, read_fragment
 from server.door.publishers import Publisher, answer_publisher
-from tests.server.door.plain import Sender, encoded
+from tests.server.door.plain import Sender, answered, encoded
 from tests.server.door.rtc import until
 
 CANDIDATE = "a=candidate:1 1 udp 2113937151 192.0.2.7 50000 typ host"
@@ -107,22 +107,10 @@ def test_profiles_are_left_alone_where_baseline_is_offered() -> None:
 
 def test_a_group_that_names_media_that_are_not_there_is_answered() -> None:
     """FFmpeg 8.0 without sound offers `BUNDLE 0 1` and one section, whose mid is 1."""
-
-    async def answer() -> str:
-        text = offer(("H264", BASELINE)).replace("BUNDLE 0", "BUNDLE 0 1").replace("a=mid:0", "a=mid:1")
-        publisher = await answer_publisher(
-            text,
-            on_unit=lambda unit: None,
-            on_gap=lambda: None,
-            on_audio=lambda payload, rtp_time: None,
-            on_closed=lambda: None,
-        )
-        await publisher.close()
-        return publisher.answer_sdp
-
-    answered = asyncio.run(answer())
-    assert "a=group:BUNDLE 1\r\n" in answered
-    assert "a=candidate:" in answered
+    text = offer(("H264", BASELINE)).replace("BUNDLE 0", "BUNDLE 0 1").replace("a=mid:0", "a=mid:1")
+    answer = asyncio.run(answered(text))
+    assert "a=group:BUNDLE 1\r\n" in answer
+    assert "a=candidate:" in answer
 
 
 @given(st.text(max_size=400), st.sampled_from(["", HEAD, offer(("H264", MAIN))]))

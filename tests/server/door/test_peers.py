@@ -12,10 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.door import publishers
 from server.door.broadcast import AudioBroadcast, Broadcast
 from server.door.offer import OfferError
-from tests.server.door.plain import Sender, Taker, encoded
+from tests.server.door.plain import Sender, Taker, answered, encoded
 from tests.server.door.rtc import until
 from tests.server.door.stage import Stage, sockets
 
@@ -56,18 +55,6 @@ def video_offer() -> str:
             await sender.pc.close()
 
     return asyncio.run(run())
-
-
-async def answered(sdp: str) -> str:
-    publisher = await publishers.answer_publisher(
-        sdp,
-        on_unit=lambda unit: None,
-        on_gap=lambda: None,
-        on_audio=lambda payload, rtp_time: None,
-        on_closed=lambda: None,
-    )
-    await publisher.close()
-    return publisher.answer_sdp
 
 
 @pytest.mark.parametrize(

@@ -108,25 +108,25 @@ def test_requests_for_a_key_frame_are_answered_once_in_half_a_second(bench):
     assert all(b - a > 400e6 for a, b in itertools.pairwise(keys))
 
 
+def mean_bytes(door, begin, end, start=0):
+    """Of feed 10's pictures from the `begin`th after message `start` to the `end`th."""
+    found = door.wait(Kind.ENCODED, 10, start=start, count=end, where=lambda m: not m.flags & Flag.IS_SLATE)
+    return sum(len(m.body) for m in found[begin:end]) / (end - begin)
+
+
 def test_the_bit_rate_follows_what_the_door_asks_for(bench):
     door = bench.start()
     door.open_stream(1)
     door.open_feed(10, "raw")
     bench.publish(door)
-    door.wait(Kind.ENCODED, 10, count=60)
-    before = sum(len(m.body) for m in pictures(door.seen(Kind.ENCODED, 10))[10:50]) / 40
+    before = mean_bytes(door, 10, 50)
     door.send(Kind.FEED_RATE, 10, {"bit_rate": 150_000})
-    mark = door.mark()
-    door.wait(Kind.ENCODED, 10, start=mark, count=60)
-    after = sum(len(m.body) for m in pictures(door.seen(Kind.ENCODED, 10, mark))[20:60]) / 40
+    after = mean_bytes(door, 20, 60, door.mark())
     assert after < before / 2
     stats = door.wait(Kind.STATS, start=len(door.messages))[0].json()
     assert stats["feeds"]["10"]["bit_rate"] == 150_000
     door.send(Kind.FEED_RATE, 10, {"bit_rate": None})
-    mark = door.mark()
-    door.wait(Kind.ENCODED, 10, start=mark, count=90)
-    full = sum(len(m.body) for m in pictures(door.seen(Kind.ENCODED, 10, mark))[50:90]) / 40
-    assert full > 2 * after
+    assert mean_bytes(door, 50, 90, door.mark()) > 2 * after
 
 
 def test_a_feed_opened_for_a_slow_viewer_gives_full_quality_when_that_one_is_slow_no_more(bench):
@@ -134,13 +134,9 @@ def test_a_feed_opened_for_a_slow_viewer_gives_full_quality_when_that_one_is_slo
     door.open_stream(1)
     door.send(Kind.FEED_OPEN, 10, {"stream": 1, "feed": "raw", "codec": "h264", "bit_rate": 150_000})
     bench.publish(door)
-    door.wait(Kind.ENCODED, 10, count=60)
-    before = sum(len(m.body) for m in pictures(door.seen(Kind.ENCODED, 10))[20:60]) / 40
+    before = mean_bytes(door, 20, 60)
     door.send(Kind.FEED_RATE, 10, {"bit_rate": None})
-    mark = door.mark()
-    door.wait(Kind.ENCODED, 10, start=mark, count=90)
-    after = sum(len(m.body) for m in pictures(door.seen(Kind.ENCODED, 10, mark))[50:90]) / 40
-    assert after > 2 * before
+    assert mean_bytes(door, 50, 90, door.mark()) > 2 * before
 
 
 def test_a_fancam_keeps_its_size_and_ends_with_its_person(bench):
