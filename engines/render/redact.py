@@ -45,7 +45,6 @@ CELLS_HELD_S: Final = 0.5
 PATCH_SNAP_PX: Final = 8
 """Mosaic covers have sides of whole eights: few different masks, and the fast way through OpenCV's resize."""
 SIZES_KEPT: Final = 3
-PANIC: Final = "covered by the operator"
 
 
 class Unsafe(Exception):
@@ -60,12 +59,10 @@ def _check(frame: Frame, detections: Detections) -> None:
 
 
 class Redactor:
-    """Covers the faces of one stream. One thread at a time; `panic`, `style` and `shown` may be set from any thread."""
+    """Covers the faces of one stream. One thread at a time; `style` and `shown` may be set from any thread."""
 
     def __init__(self, style: Style = "solid") -> None:
         self.style = style
-        self.panic = False
-        """While true, every picture is covered whole."""
         self.shown: frozenset[int] = frozenset()
         """The members who are left uncovered in each frame in which they are surely themselves."""
         self._pools: dict[tuple[int, int], PicturePool] = {}
@@ -101,8 +98,6 @@ class Redactor:
             Unsafe: the detections are not complete or not of this frame, or a box is not finite.
         """
         _check(frame, detections)
-        if self.panic:
-            return self.slate(frame.width, frame.height, PANIC, frame.rtp_time)
         shown = surely(tracks, () if wary else self.shown)
         picture = self._covered(frame, detections, tracks, extra_boxes, wary, shown, removed)
         pool = self._pool(frame.width, frame.height)
@@ -123,11 +118,9 @@ class Redactor:
         The track's own face is covered too while it is only predicted or touches another.
 
         Raises:
-            Unsafe: as `redact`, and in panic.
+            Unsafe: as `redact`.
         """
         _check(frame, detections)
-        if self.panic:
-            raise Unsafe(PANIC)
         shown = followed(detections, tracks, track_id)
         return self._covered(frame, detections, tracks, extra_boxes, wary, shown[:0] if wary else shown)
 

@@ -163,13 +163,6 @@ def test_a_fancam_that_covers_others_shows_no_frame_that_was_not_analysed() -> N
     assert feed.render(blind) is not None
 
 
-def test_in_panic_no_fancam_is_made() -> None:
-    redactor = Redactor()
-    redactor.panic = True
-    with pytest.raises(Unsafe, match="operator"):
-        redactor.cover_others(*two(None), 1)
-
-
 # The way from claims to covers
 
 

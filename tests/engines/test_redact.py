@@ -204,25 +204,6 @@ def test_a_redacted_frame_owns_its_planes_until_it_is_released() -> None:
     np.testing.assert_array_equal(others[1].picture.y[:60], noise_frame(seed=1).y[:60])
 
 
-def test_panic_covers_the_whole_picture_at_once_and_ends_at_once() -> None:
-    redactor, source = Redactor(), noise_frame()
-    redactor.panic = True
-    hidden = redactor.redact(source, found([]), NOBODY)
-    assert hidden.reason == "covered by the operator"
-    assert (hidden.picture.y == source.y).mean() < 0.05
-    other = redactor.redact(noise_frame(seed=9), found([]), NOBODY)
-    np.testing.assert_array_equal(hidden.picture.y, other.picture.y)
-    redactor.panic = False
-    assert redactor.redact(source, found([]), NOBODY).reason is None
-
-
-def test_a_panic_does_not_make_an_unanalysed_frame_acceptable() -> None:
-    redactor = Redactor()
-    redactor.panic = True
-    with pytest.raises(Unsafe):
-        redactor.redact(frame(), found([], complete=False), NOBODY)
-
-
 def test_an_unknown_style_is_refused() -> None:
     with pytest.raises(ValueError, match="solid, mosaic, blur"):
         Redactor("pretty")  # type: ignore[arg-type]

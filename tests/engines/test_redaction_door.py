@@ -78,7 +78,7 @@ def changes(tree: ast.AST) -> bool:
                 owner = name_of(getattr(target, "value", target))
                 if isinstance(target, ast.Attribute) and target.attr in ("picture", "__class__"):
                     return True
-                if owner in ("Redactor", "redactor") and name_of(target) not in ("style", "shown", "panic"):
+                if owner in ("Redactor", "redactor") and name_of(target) not in ("style", "shown"):
                     return True
                 if isinstance(target, ast.Subscript) and has_picture(target):
                     return True
