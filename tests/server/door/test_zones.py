@@ -25,6 +25,7 @@ def test_zones_end_the_raw_feed_at_once_and_it_stays_closed() -> None:
     house.hub.policies.change("stage", {"zones": ZONES}, "a test")
     assert house.port.last(Kind.POLICY).json() == {"zones": ZONES}
     assert sorted(house.evicted) == [("raw", "the stream has privacy zones")] * 2
+    assert redacted.feed.broadcast.dropped == 1, "what waits for its viewers has no zones in it"
     house.unit(source, 3000, key=True, data=b"all of it, later")
     assert b"all of it, later" not in shown(raw) + shown(only_vp8)
     with pytest.raises(Refused) as caught:
