@@ -37,7 +37,7 @@ def failing() -> Iterator[None]:
         raise Failure(str(error)) from None
 
 
-@APP.command(help="Build the plan of an ONNX file: what it computes in is what the file says (fancam export).")
+@APP.command(help="Build the plan of an ONNX file, in the precision that it has.")
 def build(
     model: Annotated[str, typer.Argument(help="An .onnx file, a name from `fancam models list`, or yolov5.")],
     sizes: Annotated[
@@ -116,8 +116,9 @@ def _file(model: str) -> Path:
         return Path(model)
     from client.cli.models import registry
     from engines.models import default_face_model
+    from engines.models.registry import BUILT_IN
 
-    return default_face_model() if model == "face_nano" else registry().path(model)
+    return default_face_model() if model == BUILT_IN else registry().path(model)
 
 
 def _export(net: str, path: Path, precision: str) -> None:

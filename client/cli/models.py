@@ -1,4 +1,4 @@
-"""`fancam models add | list | show | pull`: networks of one's own, by name."""
+"""`fancam models add | list | show | pull | remove`: networks of one's own, by name."""
 
 from __future__ import annotations
 
@@ -75,6 +75,8 @@ def add(
 
 @APP.command("list", help="The networks there are, and those that can be pulled.")
 def list_models(json: Json = False) -> None:
+    from engines.models.registry import BUILT_IN
+
     with failing():
         there = registry()
         models, offers = there.all(), there.offers()
@@ -85,7 +87,7 @@ def list_models(json: Json = False) -> None:
         }
         print(jsonlib.dumps(told, indent=1))
         return
-    rows = [("face_nano", "fancam", "face", "built in")]
+    rows = [(BUILT_IN, "fancam", "face", "built in")]
     rows += [(model.name, model.family, _few(model.classes), f"{model.bytes / 1e6:.1f} MB") for model in models]
     there_names = {model.name for model in models}
     rows += [
@@ -114,7 +116,7 @@ def show(name: Name, json: Json = False) -> None:
             print(f"{key:<8} {value}")
 
 
-@APP.command(help="Download a network whose hash and licence are known, try it, and keep it under its name.")
+@APP.command(help="Download a known network, try it, and keep it under its name.")
 def pull(name: Name) -> None:
     from client.cli.progress import progress
     from client.download import DownloadError, download
@@ -141,6 +143,13 @@ def pull(name: Name) -> None:
         finally:
             aside.unlink()
     print(f"{model.name}: {model.family}, finds {_few(model.classes)}")
+
+
+@APP.command(help="Delete a network of one's own.")
+def remove(name: Name) -> None:
+    with failing():
+        registry().remove(name)
+    print(f"{name} is removed")
 
 
 def _add(

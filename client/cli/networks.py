@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from client.cli.main import Failure
 
 if TYPE_CHECKING:
     from engines.models.networks import Networks
     from server.settings import Settings
+
+HELD: Final[list[int]] = []
+"""Descriptors of the named networks that this process uses: nobody can remove them before it ends."""
 
 
 def chosen(words: Sequence[str], *, faces: bool = True) -> Networks:
@@ -48,11 +52,14 @@ def _chosen(words: Sequence[str], settings: Settings, faces: bool) -> Networks:
     from engines.detect.networks import choose_networks
     from engines.models.networks import Networks
     from engines.models.onnx_file import BadModel
-    from engines.models.registry import Registry, default_folder
+    from engines.models.registry import NAME, Registry, default_folder
 
     if not words:
         return Networks()
+    registry = Registry(settings.model_folder or default_folder())
     try:
-        return choose_networks(words, Registry(settings.model_folder or default_folder()), faces=faces)
+        networks = choose_networks(words, registry, faces=faces)
+        HELD.extend(registry.hold(word) for word in words if re.fullmatch(NAME, word))
+        return networks
     except BadModel as error:
         raise Failure(str(error)) from None

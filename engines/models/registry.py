@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
 import shutil
 import tomllib
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from hashlib import file_digest
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import Any, Final
 
 from engines.models.onnx_file import BadModel
 
+BUILT_IN: Final = "face_nano"
 NAME: Final = r"[a-z0-9][a-z0-9_-]{0,63}"
 CATALOGUE: Final = "catalogue.toml"
 SHA256: Final = r"[0-9a-f]{64}"
@@ -99,11 +102,10 @@ class Registry:
         """
         path = self.path(name)
         if not path.with_suffix(".json").is_file():
-            known = ", ".join(model.name for model in self.all()) or "none"
-            raise BadModel(f"no model is called {name!r} in {self.folder}: known are {known}; a file is FILE.onnx")
+            raise self._unknown(name)
         model = self._read(path.with_suffix(".json"))
         if not path.is_file() or sha256_of(path) != model.sha256:
-            raise BadModel(f"{path} is not the file that was added: delete it with {path.stem}.json, and add it again")
+            raise BadModel(f"{path} is not the file that was added: fancam models remove {name}, and add it again")
         return model
 
     def choose(self, word: str) -> Choice:
@@ -121,9 +123,11 @@ class Registry:
 
     def check_free(self, name: str) -> None:
         """Raises BadModel: the name is taken, or none."""
+        if name == BUILT_IN:
+            raise BadModel(f"{name!r} is the built-in model: choose another name")
         path = self.path(name).with_suffix(".json")
         if path.exists():
-            raise BadModel(f"there is a model called {name!r}: choose another name, or delete {path.with_suffix('.*')}")
+            raise BadModel(f"there is a model called {name!r}: choose another name, or fancam models remove {name}")
 
     def add(self, model: Model, source: Path) -> None:
         """Copy the file that `model` describes; it has its name when all of it is there.
@@ -147,6 +151,45 @@ class Registry:
             aside.unlink(missing_ok=True)
             said.unlink(missing_ok=True)
 
+    def hold(self, name: str) -> int:
+        """Keep the network of that name from being removed, by whatever process, as long as the descriptor returned is open.
+
+        Raises:
+            BadModel: there is none.
+        """
+        try:
+            held = os.open(self.path(name), os.O_RDONLY)
+        except OSError as error:
+            raise BadModel(f"{error.filename}: {error.strerror}") from error
+        fcntl.flock(held, fcntl.LOCK_SH)
+        return held
+
+    def remove(self, name: str) -> None:
+        """Delete a network and its description, also one that is not as it was added.
+
+        Raises:
+            BadModel: there is none of that name, it is the built-in one, or it is in use.
+            OSError: it cannot be deleted.
+        """
+        if name == BUILT_IN:
+            raise BadModel(f"{name!r} is built in and cannot be removed")
+        path = self.path(name)
+        if not path.with_suffix(".json").is_file():
+            raise self._unknown(name)
+        with ExitStack() as stack:
+            if path.is_file():
+                file = stack.enter_context(path.open("rb"))
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    raise BadModel(f"{name!r} is in use: end the fancam that runs with it first") from None
+            path.with_suffix(".json").unlink()
+            path.unlink(missing_ok=True)
+
+    def _unknown(self, name: str) -> BadModel:
+        known = ", ".join(model.name for model in self.all()) or "none"
+        return BadModel(f"no model is called {name!r} in {self.folder}: known are {known}; a file is FILE.onnx")
+
     def _read(self, path: Path) -> Model:
         try:
             told = json.loads(path.read_text(encoding="utf-8"))
@@ -157,7 +200,9 @@ class Registry:
         except OSError as error:
             raise BadModel(f"{path}: {error.strerror}") from error
         except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise BadModel(f"{path} does not describe a model: delete it, and add the model again") from error
+            raise BadModel(
+                f"{path} does not describe a model: fancam models remove {path.stem}, and add it again"
+            ) from error
 
     def offers(self) -> dict[str, Offer]:
         """What can be pulled: by Fancam's own list, and by the folder's catalogue.toml, which goes first.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,52 @@ def test_an_unknown_name_is_told_those_there_are(registry: Registry, file: Path)
     add(registry, "street", file)
     with pytest.raises(BadModel, match=r"no model is called 'plates' in .*: known are street"):
         registry.find("plates")
+
+
+def test_what_is_removed_is_gone_and_its_name_free(registry: Registry, file: Path) -> None:
+    add(registry, "plates", file)
+    add(registry, "street", file)
+    registry.remove("plates")
+    assert sorted(path.name for path in registry.folder.iterdir()) == ["street.json", "street.onnx"]
+    add(registry, "plates", file)
+
+
+@pytest.mark.parametrize("spoil", ["plates.json", "plates.onnx"])
+def test_what_is_not_as_it_was_added_can_be_removed(spoil: str, registry: Registry, file: Path) -> None:
+    add(registry, "plates", file)
+    (registry.folder / spoil).write_text("{")
+    registry.remove("plates")
+    assert list(registry.folder.iterdir()) == []
+    add(registry, "plates", file)
+    registry.path("plates").unlink()
+    registry.remove("plates")
+    assert list(registry.folder.iterdir()) == []
+
+
+def test_what_is_in_use_stays(registry: Registry, file: Path) -> None:
+    add(registry, "plates", file)
+    held = [Registry(registry.folder).hold("plates") for _ in range(2)]
+    for descriptor in held:
+        with pytest.raises(BadModel, match="'plates' is in use"):
+            registry.remove("plates")
+        os.close(descriptor)
+    registry.remove("plates")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("street", "no model is called 'street'"), ("face_nano", "built in"), ("../plates", "is no name")],
+)
+def test_what_cannot_be_removed_is_said(name: str, said: str, registry: Registry, file: Path) -> None:
+    add(registry, "plates", file)
+    with pytest.raises(BadModel, match=said):
+        registry.remove(name)
+    assert len(list(registry.folder.iterdir())) == 2
+
+
+def test_the_built_in_model_s_name_is_taken(registry: Registry, file: Path) -> None:
+    with pytest.raises(BadModel, match="built-in"):
+        add(registry, "face_nano", file)
 
 
 def test_the_folder_is_the_users_data_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from client.cli import networks
 from engines.models import default_face_model
 from tests.client.command import run
 from tests.onnx_made import yolov8
@@ -104,6 +106,36 @@ def test_a_name_is_taken(folder: Path, plates: Path, capsys: pytest.CaptureFixtu
     for code in (0, 1):
         assert run("models", "add", plates, "--name", "plates") == code
     assert "there is a model called 'plates'" in capsys.readouterr().err
+
+
+def test_removed(folder: Path, plates: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("models", "add", plates, "--name", "plates") == 0
+    assert run("models", "remove", "plates") == 0
+    assert capsys.readouterr().out.endswith("plates is removed\n")
+    assert list(folder.iterdir()) == []
+    assert plates.is_file()
+    for name, said in (("plates", "no model is called 'plates'"), ("face_nano", "is built in")):
+        assert run("models", "remove", name) == 1
+        error = capsys.readouterr().err
+        assert said in error
+        assert error.count("\n") == 1
+
+
+def test_what_a_running_command_uses_is_not_removed(
+    folder: Path, plates: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("models", "add", plates, "--name", "plates") == 0
+    held, networks.HELD[:] = networks.HELD[:], []
+    try:
+        networks.chosen(["plates"], faces=False)
+        assert run("models", "remove", "plates") == 1
+        assert "'plates' is in use" in capsys.readouterr().err
+        assert (folder / "plates.onnx").is_file()
+    finally:
+        for descriptor in networks.HELD:
+            os.close(descriptor)
+        networks.HELD[:] = held
+    assert run("models", "remove", "plates") == 0
 
 
 def test_real_networks_are_added_as_they_are(folder: Path, shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
