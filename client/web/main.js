@@ -19,6 +19,8 @@ const policy = new Policy(at("shown"), at("policy"), at("who"), (wanted) => chan
 let streams = [];
 /** Whom the model knows by name, as far as one may know. */
 let members = [];
+/** What the models find besides faces. */
+let besides = [];
 let chosen = null;
 let large = [];
 let zoned = false;
@@ -59,7 +61,7 @@ function showStreams() {
   select.disabled = names.length < 2;
   const stream = streams.find((one) => one.name === chosen);
   showZones(stream);
-  policy.show(stream, members);
+  policy.show(stream, members, besides);
   showState(stream?.panic ? "covered" : (stream?.state ?? "nobody publishes"));
   showRung(stream);
   at("panic").disabled = !stream;
@@ -220,7 +222,7 @@ at("streams").addEventListener("change", () => {
 
 listen(
   (told) => {
-    [streams, members] = [told.streams, told.members ?? []];
+    [streams, members, besides] = [told.streams, told.members ?? [], told.besides ?? []];
     showStreams();
   },
   async (state) => {

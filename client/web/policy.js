@@ -13,8 +13,9 @@ function shownBy(cover, members) {
 export class Policy {
   #stream = null;
   #members = [];
+  #besides = [];
 
-  /** `onChange` gets what the panel's reader wants changed: `{cover, fancams}`. */
+  /** `onChange` gets what the panel's reader wants changed: `{cover, fancams}`, and `{classes, heads}` where models find more than faces. */
   constructor(line, panel, button, onChange) {
     Object.assign(this, { line, panel, button });
     button.addEventListener("click", () => (panel.hidden ? this.#open() : this.close()));
@@ -25,9 +26,9 @@ export class Policy {
     });
   }
 
-  /** What the server says of the chosen stream. */
-  show(stream, members) {
-    [this.#stream, this.#members] = [stream ?? null, members];
+  /** What the server says of the chosen stream, of whom its models know by name, and of what they find besides faces. */
+  show(stream, members, besides) {
+    [this.#stream, this.#members, this.#besides] = [stream ?? null, members, besides];
     this.button.disabled = !stream;
     this.line.textContent = stream ? shownBy(stream.cover, members) : "";
     this.line.hidden = !this.line.textContent;
@@ -40,13 +41,16 @@ export class Policy {
   }
 
   #open() {
-    const { cover, fancams } = this.#stream;
+    const { cover, fancams, classes, heads } = this.#stream;
     const kind = typeof cover === "string" ? "everyone" : Object.keys(cover)[0];
     const { elements } = this.panel;
     elements.cover.value = kind;
     elements.fancams.checked = fancams === "cover others";
     for (const radio of elements.cover) radio.disabled = !this.#members.length && radio.value !== "everyone";
     this.panel.querySelector(".members").replaceChildren(...this.#members.map((name) => tick(name, cover[kind])));
+    this.panel.querySelector(".besides").hidden = !this.#besides.length;
+    this.panel.querySelector(".classes").replaceChildren(...this.#besides.map((name) => tick(name, classes)));
+    Object.assign(elements.heads, { checked: heads, disabled: !this.#besides.includes("person") });
     this.panel.querySelector(".nobody").hidden = this.#members.length > 0;
     this.panel.hidden = false;
     this.button.setAttribute("aria-expanded", "true");
@@ -54,11 +58,13 @@ export class Policy {
 
   #wanted() {
     const { elements } = this.panel;
-    const names = [...this.panel.querySelectorAll(".members input:checked")].map((box) => box.value);
+    const ticked = (part) => [...this.panel.querySelectorAll(`${part} input:checked`)].map((box) => box.value);
+    const names = ticked(".members");
     const kind = elements.cover.value;
     return {
       cover: kind === "everyone" || !names.length ? "everyone" : { [kind]: names },
       fancams: elements.fancams.checked ? "cover others" : "show all",
+      ...(this.#besides.length && { classes: ticked(".classes"), heads: elements.heads.checked }),
     };
   }
 }

@@ -267,7 +267,9 @@ class Hub:
     def describe(self, *, names: bool = False) -> dict[str, Any]:
         """The body of GET /streams, with or without members' `names`."""
         now_ns, active = self._clock_ns(), self._studio.active
-        told = {"members": self.policies.members} if names and self.policies.members else {}
+        policies = self.policies
+        told = {"members": policies.members} if names and policies.members else {}
+        told |= {"besides": policies.besides} if policies.besides else {}
         streams = [stream.describe(now_ns, active, names=names) for _, stream in sorted(self.streams.items())]
         return {**told, "streams": streams}
 

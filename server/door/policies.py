@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from engines.models.networks import FACES
 from server.door.feeds import Feeds
 from server.door.orders import Orders
 from server.door.streams import Refused, Stream
@@ -32,6 +33,8 @@ class Policies:
         clock_ns: Callable[[], int],
     ) -> None:
         self.members = tuple(members)
+        self.besides = tuple(name for name in finds if name not in (*FACES, *members))
+        """What could be covered besides faces."""
         self._streams, self._feeds, self._orders = streams, feeds, orders
         self._first, self._by_name, self._finds = dict(first), dict(by_name), tuple(finds)
         self._budget_ms = budget_ms
@@ -89,12 +92,12 @@ class Policies:
         return self._streams[name]
 
     def _take_back(self, stream: Stream, change: dict[str, Any]) -> None:
-        """What was covered for others and still waits is not shown; in panic nothing is."""
+        """What was covered by another policy and still waits is not shown; in panic nothing is."""
         if stream.panic and stream.source is not None and stream.source.held is not None:
             stream.source.held.clear()
-        who = not change.keys().isdisjoint({"cover", "classes", "heads", "fancams"})
+        otherwise = not change.keys().isdisjoint({"cover", "classes", "heads", "fancams", "zones"})
         for feed in stream.feeds.values():
-            if stream.panic or (who and not feed.relay):
+            if stream.panic or (otherwise and not feed.relay):
                 feed.broadcast.drop_queued()
             if stream.panic and feed.relay:
                 feed.cut()

@@ -15,6 +15,7 @@ from tests.server.door.running import Running, running_door, wait_until
 pytestmark = pytest.mark.browser
 
 Open = Callable[[str], Watched]
+STREET = Networks((Network("street.onnx", "yolov8", ("license plate", "person")), Network()))
 BAND = Networks((Network("band.onnx", "yolov8", ("ada", "bea", "cleo"), members=True), Network()))
 
 
@@ -59,6 +60,30 @@ def test_a_member_is_exempted_on_the_page_and_named_there(band: Running, open_pa
     assert watched.complaints == []
 
 
+def test_what_is_covered_besides_faces_is_chosen_on_the_page(scene: SceneFiles, open_page: Open) -> None:
+    with running_door(networks=STREET) as door, publishing(scene.video, f"{door.url}/whip/stage"):
+        wait_until(lambda: door.ask("GET", "/streams").json()["streams"], "the stream")
+        watched = open_page(door.url)
+        page = watched.page
+        page.click("#who:not(:disabled)")
+        assert page.inner_text("#policy .classes").split() == ["license", "plate", "person"]
+        assert not page.is_checked("#policy [name=heads]")
+        page.check("#policy [value='license plate']")
+        page.check("#policy [name=heads]")
+        page.click("#policy [type=submit]")
+        watched.until(lambda: stage(door)["classes"], "the change")
+        assert (stage(door)["classes"], stage(door)["heads"]) == (["license plate"], True)
+
+        page.click("#who")
+        assert page.is_checked("#policy [value='license plate']")
+        page.uncheck("#policy [value='license plate']")
+        page.uncheck("#policy [name=heads]")
+        page.click("#policy [type=submit]")
+        watched.until(lambda: not stage(door)["classes"], "the change back")
+        assert stage(door)["heads"] is False
+        assert watched.complaints == []
+
+
 def test_where_nobody_is_known_by_name_everyone_is_covered_and_the_page_says_so(
     server: Server, scene: SceneFiles, open_page: Open
 ) -> None:
@@ -68,6 +93,7 @@ def test_where_nobody_is_known_by_name_everyone_is_covered_and_the_page_says_so(
         watched.page.click("#who:not(:disabled)")
         assert "knows nobody by name" in watched.page.inner_text("#policy")
         assert watched.page.is_disabled("#policy [value=except]")
+        assert not watched.page.is_visible("#policy [name=heads]"), "the built-in model finds faces only"
         watched.page.check("#policy [name=fancams]")
         watched.page.click("#policy [type=submit]")
         watched.until(lambda: server.get("/streams")["streams"][0]["fancams"] == "cover others", "the change")

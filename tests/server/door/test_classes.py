@@ -46,6 +46,13 @@ def test_what_no_model_finds_is_refused_and_changes_nothing(finds, change, said)
     assert Kind.POLICY not in house.port.kinds()
 
 
+def test_what_could_be_covered_besides_faces_is_told() -> None:
+    assert House(finds=STREET.classes).hub.describe()["besides"] == ("person", "plate")
+    assert "besides" not in House(finds=("face", "masked face")).hub.describe()
+    band = House(finds=("ada", "bea", "face"), members=("ada", "bea"))
+    assert "besides" not in band.hub.describe(names=True), "whose faces are known is told as members"
+
+
 def test_over_http_it_is_one_line(door: Running) -> None:
     for change, status, why in (
         ({"classes": "plate"}, 422, "classes: "),
