@@ -1,5 +1,4 @@
-"""Does the tracker keep the people of the drawn scene apart? IDF1 of its tracks, from exact boxes with noise or from the
-detector's own.
+"""Does the tracker keep the people of the drawn scene apart? IDF1 of its tracks, from exact boxes with noise or the detector's.
 
 `fancam bench track_scene` also prints the tracker's µs a frame.
 """

@@ -11,7 +11,8 @@ from typing import Annotated
 import typer
 
 HELPERS = (
-    "live_redaction", "mot_jobs", "mot_score", "pictures", "plot", "proc", "report", "rig", "scatter", "smoothers", "wire",
+    "live_redaction", "mot_jobs", "mot_score", "pictures", "plot", "proc", "report", "rig", "scatter", "scripted_studio",
+    "smoothers", "wire",
 )  # fmt: skip
 
 

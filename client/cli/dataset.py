@@ -23,7 +23,7 @@ APP = typer.Typer(
 SIDES_PX = (640, 480)
 
 
-@APP.command(help="Complete labels by what other networks agree on, each looking at two sizes, plain and mirrored.")
+@APP.command(help="Complete labels by what other networks agree on.")
 def teach(
     data: Annotated[Path, typer.Option(help="Labels, as for fancam train.")],
     teacher: Annotated[list[str], typer.Option(metavar="NAME|FILE", help="A network that finds faces; repeatable.")],

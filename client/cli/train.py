@@ -17,7 +17,7 @@ APP = typer.Typer(
 )
 
 
-@APP.command(help="Train the default face network on labelled pictures and drawn scenes.")
+@APP.command(help="Train the face network on labelled pictures and drawn scenes.")
 def faces(
     data: Annotated[
         Path,
@@ -70,7 +70,7 @@ def faces(
     print(f"{out / trainer.CHECKPOINT}: {run.step} steps; fancam export turns it into ONNX")
 
 
-@APP.command(help="Learn which detections belong to a track; minutes on one core, without torch.")
+@APP.command(help="Learn which detections belong to a track, without torch.")
 def tracker(
     data: Annotated[
         Path, typer.Option(help="Folder with seqinfo.json, SET/det and SET/gt, tables as of MOTChallenge.")
