@@ -152,7 +152,9 @@ class Inputs:
         added.is_published = True
 
     def forget(self, added: Input) -> None:
-        """It is over, for the hub and for all others."""
+        """It is over, for the hub and for all others; one that another has taken the place of was forgotten then."""
+        if self._inputs.get(added.name) is not added:
+            return
         del self._inputs[added.name]
         self._sessions.give_place()
         self.delay.stop(added.name, added.source)
