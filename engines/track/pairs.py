@@ -116,28 +116,29 @@ def features(
     common = np.minimum(box[3], edges[3]) - np.maximum(box[1], edges[1])
     fit = fit * np.maximum(common, 0) / (np.maximum(box[3], edges[3]) - np.minimum(box[1], edges[1]))
     out[1] = fit
-    out[2], out[3] = _rivals(fit, track, detection)
+    out[2], out[3] = _rivals(fit, overlaps.iou.shape, track, detection)
 
     offset = (centred - state[:, VALUE]) * per_px
-    size = np.abs(offset)
-    out[4:8] = size
+    np.abs(offset, out=out[4:8])
     out[8:11] = offset[1:]
     deviation = np.sqrt(state[:, VARIANCE] * (per_px * per_px) + found.noise.take(detection, axis=1) ** 2)
-    size /= deviation
-    np.minimum(size, MOST_DEVIATIONS, out=out[11:15])
+    np.divide(out[4:8], deviation, out=out[11:15])
+    np.minimum(out[11:15], MOST_DEVIATIONS, out=out[11:15])
 
     step = (centred - known[LAST]) * per_px
-    out[15:19] = np.abs(step)
-    step = step[:2]
-    velocity = state[:2, VELOCITY] * per_px
-    old = (known[LAST][:2] - known[OLD]) * per_px
-    slow = (centred[:2] - known[SLOW]) * per_px
-    speed, distance, past = (np.hypot(*v) for v in (velocity, step, old))
-    gap = np.minimum(now - known[SEEN_S], MOST_GAP_S)
+    np.abs(step, out=out[15:19])
+    moves = np.empty((3, 2, len(track)))
+    velocity, step, old = moves[0], step[:2], moves[2]
+    np.multiply(state[:2, VELOCITY], per_px, out=velocity)
+    moves[1] = step
+    np.multiply(known[LAST][:2] - known[OLD], per_px, out=old)
+    np.hypot(moves[:, 0], moves[:, 1], out=out[19:22])
+    speed, distance, past = out[19:22]
+    np.minimum(now - known[SEEN_S], MOST_GAP_S, out=out[27])
+    gap = out[27]
     lead = np.minimum(gap / np.maximum(known[SEEN_S] - known[OLD_S], 0.03), 3)
     straight = step - lead * old
-    out[19], out[20], out[21] = speed, distance, past
-    out[22] = np.hypot(*straight)
+    np.hypot(straight[0], straight[1], out=out[22])
     out[23] = (
         (step * velocity).sum(axis=0)
         / np.maximum(speed * distance, 1e-6)
@@ -145,13 +146,14 @@ def features(
         * np.minimum(distance * 10, 1)
     )
     out[24] = (step * old).sum(axis=0) / np.maximum(distance * past, 1e-4)
-    out[25:27] = np.abs(slow)
-    out[27], out[28] = gap, np.sqrt(gap)
+    np.abs((centred[:2] - known[SLOW]) * per_px, out=out[25:27])
+    np.sqrt(gap, out=out[28])
 
-    out[29], out[30], out[31] = score, known[SCORE], known[TREND]
-    out[32] = np.abs(known[SCORE] + known[TREND] - score)
-    out[33] = np.minimum(known[HITS], 20) * 0.05
-    out[34:36] = found.size.take(detection, axis=1) - known[SIZE]
+    out[29], out[30:32] = score, known[SCORE : TREND + 1]
+    np.abs(out[30] + out[31] - score, out=out[32])
+    np.minimum(known[HITS], 20, out=out[33])
+    out[33] *= 0.05
+    np.subtract(found.size.take(detection, axis=1), known[SIZE], out=out[34:36])
     np.abs(out[34:36], out=out[36:38])
     out[38] = out[34] - out[35]
     out[39] = _hidden(boxes, now - memory[SEEN_S] < COVERS_FOR_S)[track]
@@ -161,9 +163,9 @@ def features(
     return out.astype(np.float32)
 
 
-def _rivals(fit: F64, track: Rows, detection: Rows) -> tuple[F64, F64]:
+def _rivals(fit: F64, shape: tuple[int, ...], track: Rows, detection: Rows) -> tuple[F64, F64]:
     """Of each pair: how well the detection's best other track fits it, and the track's best other detection."""
-    dense = np.zeros((track.max() + 1, detection.max() + 1))
+    dense = np.zeros(shape)
     dense[track, detection] = fit
     by_detection, by_track = dense.max(axis=0)[detection], dense.max(axis=1)[track]
     best_of_detection, best_of_track = fit == by_detection, fit == by_track

@@ -214,7 +214,7 @@ class Tracker:
         self._next_id += len(rows)
 
     def _live(self, measured: NDArray[np.bool_], now: float, cut: bool) -> NDArray[np.bool_]:
-        if cut:
+        if cut or measured.all():
             return measured
         unsure_s = np.where(self._memory.table[HITS] > 0, KEEP_UNCONFIRMED_S, KEEP_FAINT_S)
         limit_s = np.where(self._confirmed, KEEP_S, unsure_s)

@@ -292,7 +292,7 @@ class Hub:
         self._room = None
         for stream in self.streams.values():
             self._end_fancams(stream, "the tracks have been lost")
-            stream.tracks = []
+            stream.tracks, stream.member_states = [], []
             for feed in stream.feeds.values():
                 if not feed.relay:
                     feed.cut()
@@ -317,6 +317,7 @@ class Hub:
             elif stream is not None and message.kind is Kind.TRACKS:
                 listed = message.json()
                 stream.size, stream.tracks = (listed["width"], listed["height"]), listed["tracks"]
+                stream.member_states = listed.get("members", [])
                 self._changed()
             elif stream is not None and message.kind is Kind.NEED_KEY:
                 self._ask_publisher(stream, self._clock_ns())
@@ -347,7 +348,10 @@ class Hub:
         """The body of GET /streams, with or without members' `names`."""
         now_ns, active = self._clock_ns(), self._studio.active
         told = {"members": self._members} if names and self._members else {}
-        streams = [stream.describe(now_ns, active, names=names) for _, stream in sorted(self.streams.items())]
+        streams = [
+            stream.describe(now_ns, active, names=names, members=self._members)
+            for _, stream in sorted(self.streams.items())
+        ]
         return {**told, "streams": streams}
 
     def count_streams(self) -> Counter[str]:
@@ -402,7 +406,7 @@ class Hub:
             self._feed_by_ident.pop(feed.ident, None)
             feed.ident = next(self._idents)
             self._feed_by_ident[feed.ident] = (stream, feed)
-        stream.source, stream.tracks = None, []
+        stream.source, stream.tracks, stream.member_states = None, [], []
         stream.recent.clear()
 
     def _forget(self, stream: Stream) -> None:
