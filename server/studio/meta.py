@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engines.frame import Ledger, Tracks
 from engines.track.naming import Names
@@ -47,7 +48,7 @@ def _rows(tracks: Tracks, names: Names | None) -> list[list[int]]:
     boxes = tracks.boxes[chosen]
     sizes = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     chosen = chosen[np.argsort(-sizes, kind="stable")]
-    columns = [
+    columns: list[NDArray[Any]] = [
         tracks.ids[chosen],
         tracks.boxes[chosen].round(),
         (tracks.scores[chosen] * 100).round(),
@@ -93,9 +94,10 @@ class TrackList:
         if not due or (state == self._told and not ids):
             return None
         self._told, self._told_ns = state, now_ns
-        living = [{"id": track, "seconds": round((now_ns - since) / 1e9, 1)} for track, since in self._since_ns.items()]
-        for track in living:
-            if track["id"] in named:
-                track["member"], track["state"] = named[track["id"]]
+        living: list[dict[str, Any]] = []
+        for track, since in self._since_ns.items():
+            living.append({"id": track, "seconds": round((now_ns - since) / 1e9, 1)})
+            if track in named:
+                living[-1]["member"], living[-1]["state"] = named[track]
         told = {"width": width, "height": height, "tracks": living}
         return told | {"members": states} if states else told

@@ -59,6 +59,13 @@ def test_a_member_is_exempted_on_the_page_and_named_there(band: Running, open_pa
     assert watched.complaints == []
 
 
+def test_who_is_who_and_how_sure_that_is_stands_on_the_page(band: Running, open_page: Open) -> None:
+    watched = open_page(band.url)
+    watched.until(lambda: watched.page.inner_text("#fancams b") == "ada (unsure)", "her name")
+    assert watched.page.inner_text("#lost") == "Not seen: bea, cleo."
+    assert watched.complaints == []
+
+
 def test_where_nobody_is_known_by_name_everyone_is_covered_and_the_page_says_so(
     server: Server, scene: SceneFiles, open_page: Open
 ) -> None:
