@@ -30,7 +30,7 @@ TRUST: Final = 0.95
 """A claim is taken to be right as often as its score says, but no more often than this."""
 ALIKE_S: Final = 0.5
 """Looks within this time are about one and the same: each counts for the time since the one before."""
-HYSTERESIS: Final = 0.5
+HYSTERESIS: Final = 1.0
 """Nats by which another assignment must be better than what was said before."""
 SURE: Final = 2.0
 """Nats between a member and the track's next best from which the track is surely theirs."""
