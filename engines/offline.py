@@ -30,8 +30,8 @@ from engines.render.camera import DEFAULT_PRESET, output_size
 from engines.render.redact import Style
 from engines.render.zones import Zones
 from engines.report import Report, write_whole
-from engines.track.identity import Recogniser
 from engines.track.lookahead import Lookahead
+from engines.track.recognise import Recogniser
 
 LEAST_SEEN_S: Final = 1.0
 """People seen for less get no fancam."""

@@ -26,8 +26,9 @@ from engines.render.redact import Redactor, Style
 from engines.render.slate import draw_slate
 from engines.track.appearance import describe
 from engines.track.cuts import CutDetector
-from engines.track.identity import Recogniser
 from engines.track.lookahead import Lookahead
+from engines.track.naming import Names
+from engines.track.recognise import Recogniser
 from engines.track.tracker import Tracker
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ class Analysed:
     """What is covered besides faces."""
     turned: dict[int, F32] = field(default_factory=dict)
     """Of tracks whose face is not seen, but whose body is: where the face must be (4,) xyxy px."""
+    names: Names | None = None
+    """What the tracks are called, for those who may know it; None where nobody was looked for. Decides nothing."""
 
     @property
     def time_s(self) -> float:
@@ -79,13 +82,15 @@ class Pipeline:
         self.detector = detector
         self.tracker = tracker or Tracker()
         self.recogniser: Recogniser | None = None
-        """Says who the tracks are; None while everyone is covered, since then nobody needs to know."""
+        """Says who the tracks are; None where the networks know nobody."""
         self.besides = besides or Besides()
         self._bodies = Bodies()
         self._cuts = CutDetector()
         self._size = (0, 0)
         self._shot = 0
         self._since_cut = 0
+        self._names: Names | None = None
+        """Of the tracks of the last complete detections; predicted tracks are the same ones."""
         self._cut = False
         """Since the last complete detections the scene has changed."""
 
@@ -105,6 +110,7 @@ class Pipeline:
             self.tracker.forget()
             self.besides.forget()
             self._bodies.forget()
+            self._names = None
         cut = self._cuts.step(frame.y)
         if cut:
             self._shot += 1
@@ -119,8 +125,11 @@ class Pipeline:
             cut, self._cut = self._cut, False
             tracks = self._follow(frame, detections, time_s, cut)
             recogniser = self.recogniser
-            if recogniser is not None:
-                tracks = replace(tracks, members=recogniser.recognise(detections, tracks, time_s, cut=cut))
+            if recogniser is None:
+                self._names = None
+            else:
+                members, self._names = recogniser.recognise(detections, tracks, time_s, cut=cut)
+                tracks = replace(tracks, members=members)
             if PERSON in found.names:
                 turned = self._bodies.step(found, detections, tracks, time_s, cut=cut)
             wary = self._since_cut <= WARY_FRAMES
@@ -128,7 +137,8 @@ class Pipeline:
         else:
             tracks = self.tracker.predict(time_s)
         frame.ledger.tracked = time.monotonic_ns()
-        return Analysed(frame, detections, tracks, self._shot, self._since_cut <= WARY_FRAMES, others, besides, turned)
+        wary = self._since_cut <= WARY_FRAMES
+        return Analysed(frame, detections, tracks, self._shot, wary, others, besides, turned, self._names)
 
     def _follow(self, frame: Frame, faces: Detections, time_s: float, cut: bool) -> Tracks:
         """The tracks of faces, each of which may have been found more than once where the networks have several names for it."""

@@ -40,7 +40,7 @@ class Kind(IntEnum):
     SLATE = 33  # a `Slate`, its key frame; flags H264 or VP8: for the door to show by itself
     ENCODED = 34  # feed, encoded frame; flags KEY, IS_SLATE
     META = 35  # stream, JSON of one frame
-    TRACKS = 36  # stream, JSON {"width", "height", "tracks": [...]}: whenever it changes
+    TRACKS = 36  # stream, JSON {"width", "height", "tracks": [...], "members": [state, ...]}: whenever it changes
     NEED_KEY = 37  # stream: the studio cannot decode until the publisher sends a key frame
     STATS = 38  # 0, JSON, once a second
     PONG = 39  # 0

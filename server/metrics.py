@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 
 disable_created_metrics()  # a second series for each counter that nobody reads
 
+SWAP_BUCKETS_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 FRAME_BUCKETS_S: Final = (0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.25, 0.5, 1.0)
 
 
@@ -72,6 +73,12 @@ class Metrics:
             buckets=FRAME_BUCKETS_S,
             registry=registry,
         )
+        self.swap_seconds = Histogram(
+            "fancam_name_swap_seconds",
+            "How long a member's name was doubted until it went from one track to another.",
+            buckets=SWAP_BUCKETS_S,
+            registry=registry,
+        )
         self.detector = Counter(
             "fancam_detector_events", "Detector failed, hung, lost its check.", ["what"], registry=registry
         )
@@ -120,6 +127,8 @@ class Metrics:
             self.detector.labels(what).inc(count)
         for entry in stats["streams"].values():
             self.rung.labels(entry["name"]).set(entry["rung_number"])
+            for seconds in entry["swaps_s"]:
+                self.swap_seconds.observe(seconds)
         self.load.set(stats["load"])
         self.room.set(stats["room"])
         self.studio_memory.set(stats["rss_bytes"])

@@ -70,6 +70,18 @@ function showStreams() {
   at("panic").textContent = panic ? "Uncover" : "Cover everything";
   at("panic").setAttribute("aria-pressed", String(panic));
   showFancams(stream?.tracks ?? []);
+  showNames(stream);
+}
+
+/** Who is who, for those who may know: on the boxes, the fancams, and who of the members is not seen. */
+function showNames(stream) {
+  const named = (stream?.tracks ?? []).filter((track) => track.member);
+  if (large[0]) large[0].names = new Map(named.map((track) => [track.id, track.member]));
+  for (const { id, member, state } of stream?.tracks ?? [])
+    fancams.get(id)?.rename(member ? member + (state === "confirmed" ? "" : ` (${state})`) : `Person ${id}`);
+  const lost = Object.entries(stream?.members ?? {}).flatMap(([name, state]) => (state === "lost" ? [name] : []));
+  at("lost").hidden = !lost.length;
+  at("lost").textContent = `Not seen: ${lost.join(", ")}.`;
 }
 
 /** Under load the server saves on streams, and says what. */

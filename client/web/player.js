@@ -9,6 +9,8 @@ const KEPT_MESSAGES = 90;
 const BOXES_WAIT_MS = 80;
 const STALE_MS = 150;
 const WRAP = 2 ** 32;
+/** Of a name, in a box's row. */
+const UNSURE = 1;
 
 export class Player {
   #closed = false;
@@ -26,6 +28,8 @@ export class Player {
     this.stream = stream;
     this.feed = feed;
     this.boxes = boxes;
+    /** What people are called, by their tracks' ids. */
+    this.names = new Map();
     this.onMessage = onMessage;
     this.onGone = onGone;
     this.element = this.#build(title);
@@ -53,10 +57,10 @@ export class Player {
     this.wait.textContent = "connecting";
     screen.append(this.video, this.canvas, this.wait);
     const caption = document.createElement("figcaption");
-    const name = document.createElement("b");
-    name.textContent = title;
+    this.title = document.createElement("b");
+    this.title.textContent = title;
     this.facts = document.createElement("span");
-    caption.append(name, this.facts);
+    caption.append(this.title, this.facts);
     figure.append(screen, caption);
     this.video.addEventListener("resize", () => {
       const { videoWidth: w, videoHeight: h } = this.video;
@@ -111,6 +115,11 @@ export class Player {
     }
   }
 
+  rename(title) {
+    this.title.textContent = title;
+    this.video.setAttribute("aria-label", title);
+  }
+
   #message(message) {
     if (message.type === "origin") {
       this.#origin = message.rtp;
@@ -149,11 +158,11 @@ export class Player {
     context.clearRect(0, 0, canvas.width, canvas.height);
     context.lineWidth = Math.max(2, message.w / 320);
     context.font = `600 ${Math.max(12, message.w / 45)}px system-ui, sans-serif`;
-    for (const [id, x0, y0, x1, y1, , measured] of message.b) {
+    for (const [id, x0, y0, x1, y1, , measured, state] of message.b) {
       context.strokeStyle = context.fillStyle = colour(id);
       context.setLineDash(measured ? [] : [6, 5]);
       context.strokeRect(x0, y0, x1 - x0, y1 - y0);
-      context.fillText(String(id), x0, Math.max(14, y0 - 5));
+      context.fillText(`${this.names.get(id) ?? id}${state === UNSURE ? "?" : ""}`, x0, Math.max(14, y0 - 5));
     }
   }
 

@@ -10,17 +10,20 @@ from engines.track.kalman import F64
 Rows = NDArray[np.intp]
 
 
-def match(fit: F64, tracks: Rows, detections: Rows, accept: float) -> tuple[Rows, Rows]:
-    """The one-to-one pairs among `tracks` and `detections` with the largest sum of `fit` over `accept`."""
-    if not len(tracks) or not len(detections):
-        return tracks[:0], detections[:0]
-    gain = np.maximum(fit[tracks[:, None], detections] - accept, 0.0)
-    wanted = gain > 0
-    rows, columns = np.flatnonzero(wanted.any(axis=1)), np.flatnonzero(wanted.any(axis=0))
-    gain = gain[rows[:, None], columns]
-    row, column = _assign(gain)
-    good = gain[row, column] > 0
-    return tracks[rows[row[good]]], detections[columns[column[good]]]
+def match(gain: F64, track: Rows, detection: Rows) -> Rows:
+    """Which of n pairs to take, by their places: no track and no detection twice, and the sum of their `gain` (n,), each above 0,
+    the largest."""
+    tracks, detections = track.tolist(), detection.tolist()
+    if len(set(tracks)) == len(set(detections)) == len(gain):
+        return np.arange(len(gain))
+    row = {one: place for place, one in enumerate(dict.fromkeys(tracks))}
+    column = {one: place for place, one in enumerate(dict.fromkeys(detections))}
+    at = [row[one] for one in tracks], [column[one] for one in detections]
+    dense = np.zeros((len(row), len(column)))
+    dense[at] = gain
+    chosen = np.zeros(dense.shape, np.bool_)
+    chosen[_assign(dense)] = True
+    return chosen[at].nonzero()[0]
 
 
 def _assign(gain: F64) -> tuple[Rows, Rows]:

@@ -99,13 +99,15 @@ class BoxFilters:
 
     def update(self, rows: NDArray[np.intp], measured: F64, noise: F64) -> None:
         """Take in one measurement (centre x, centre y, width, height: 4, m) with its `noise` (4, m) for each of `rows`."""
-        state = self.state[:, :, rows]
+        state = self.state.take(rows, axis=2)
         variance, covariance = state[:, VARIANCE], state[:, COVARIANCE]
         weight = 1 / (variance + (noise * measured[3]) ** 2)
         gain, gain_velocity = variance * weight, covariance * weight
         missed = measured - state[:, VALUE]
         state[:, VELOCITY_VARIANCE] -= gain_velocity * covariance
-        state[:, VALUE : VELOCITY + 1] += np.stack((gain, gain_velocity), axis=1) * missed[:, None]
+        state[:, VALUE] += gain * missed
+        gain_velocity *= missed
+        state[:, VELOCITY] += gain_velocity
         state[:, VARIANCE : COVARIANCE + 1] *= (1 - gain)[:, None]
         state[:, SCALE] = np.maximum(state[3, VALUE], 1.0) ** 2
         self.state[:, :, rows] = state
@@ -143,9 +145,9 @@ def edges(centred: F64) -> F64:
     return np.concatenate((centred[:2] - half, centred[:2] + half))
 
 
-def centre_form(boxes: F64) -> F64:
-    """(n, 4) xyxy to (4, n) centre x, centre y, width, height."""
-    low, high = boxes[:, :2].T, boxes[:, 2:].T
+def centre_form(edges: F64) -> F64:
+    """(4, n) left, top, right, bottom to centre x, centre y, width, height."""
+    low, high = edges[:2], edges[2:]
     return np.concatenate(((low + high) * 0.5, high - low))
 
 

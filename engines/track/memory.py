@@ -57,14 +57,17 @@ class Memory:
         self, rows: NDArray[np.intp], found: Found, which: NDArray[np.intp], sure: NDArray[np.bool_], now: float
     ) -> None:
         """Take in the detections `which` of these `rows`; `sure` (m,): those with a high score."""
-        table, centred, scores = self.table[:, rows], found.centred[:, which], found.scores[which]
+        table, centred = self.table.take(rows, axis=1), found.centred.take(which, axis=1)
+        scores = found.scores[which]
         target = np.empty((7, len(rows)))
         target[0:2] = target[3:5] = centred[:2]
         target[2] = now
-        target[5:] = found.size[:, which]
+        target[5:] = found.size.take(which, axis=1)
         weight = -np.expm1((table[SEEN_S] - now) / _LIVES)
         weight[5:] = np.minimum(weight[5:], SIZE_MOST) * scores
-        table[_MEANS] += weight * (target - table[_MEANS])
+        target -= table[_MEANS]
+        target *= weight
+        table[_MEANS] += target
         table[LAST] = centred
         table[TREND] += 0.5 * (scores - table[SCORE] - table[TREND])
         table[SCORE], table[SEEN_S] = scores, now

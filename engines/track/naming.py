@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.frame import Tracks
+from engines.track.associate import match
 from engines.track.identity import NOBODY, Claims
 from engines.track.kalman import F64
 from engines.track.pairs import overlap
@@ -29,7 +30,7 @@ TRUST: Final = 0.95
 """A claim is taken to be right as often as its score says, but no more often than this."""
 ALIKE_S: Final = 0.5
 """Looks within this time are about one and the same: each counts for the time since the one before."""
-HYSTERESIS: Final = 0.5
+HYSTERESIS: Final = 1.0
 """Nats by which another assignment must be better than what was said before."""
 SURE: Final = 2.0
 """Nats between a member and the track's next best from which the track is surely theirs."""
@@ -54,6 +55,11 @@ class Names:
     states: tuple[State, ...]
     swaps: tuple[Swap, ...] = ()
 
+    def of(self, row: int) -> tuple[int, State] | None:
+        """The member whose name a track has, and how sure that is."""
+        member = int(self.members[row])
+        return (member, self.states[member]) if member != NOBODY else None
+
 
 class Naming:
     """The names of the tracks of one stream, of `count` members. Not thread-safe."""
@@ -65,7 +71,8 @@ class Naming:
     def forget(self) -> None:
         """Nobody is known any more."""
         self._ids = np.zeros(0, np.int64)
-        self._odds: F64 = np.zeros((0, self._count))
+        self._odds: F64 = np.zeros((0, self._count + 1))
+        """Of each track to be each member or, in the last column, none of them."""
         self._said = np.zeros(0, np.int32)
         self._doubted_s = np.zeros(0)
         self._now_s: float | None = None
@@ -75,8 +82,6 @@ class Naming:
         elapsed_s = max(time_s - self._now_s, 0.0) if self._now_s is not None and np.isfinite(time_s) else ALIKE_S
         self._now_s = time_s if np.isfinite(time_s) else self._now_s
         self._take_over(tracks)
-        if not self._count:
-            return Names(np.full(len(tracks), NOBODY, np.int32), ())
         self._fade(tracks, elapsed_s)
         claimed = self._learn(tracks, claims, min(elapsed_s / ALIKE_S, 1.0))
         before = self._said
@@ -88,7 +93,7 @@ class Naming:
         return Names(self._said.copy(), self._states(tracks), swaps)
 
     def _take_over(self, tracks: Tracks) -> None:
-        odds, said = np.zeros((len(tracks), self._count)), np.full(len(tracks), NOBODY, np.int32)
+        odds, said = np.zeros((len(tracks), self._count + 1)), np.full(len(tracks), NOBODY, np.int32)
         doubted_s = np.full(len(tracks), np.nan)
         now, was = np.nonzero(tracks.ids[:, None] == self._ids)
         odds[now], said[now], doubted_s[now] = self._odds[was], self._said[was], self._doubted_s[was]
@@ -104,7 +109,7 @@ class Naming:
         mix /= np.maximum(near.sum(axis=1, keepdims=True), 1)
         known += mix @ known - mix.sum(axis=1, keepdims=True) * known
         left = np.exp(-elapsed_s / LEAK_S)
-        self._odds = np.log(left * known + (1 - left) / self._count)
+        self._odds = np.log(left * known + (1 - left) / known.shape[1])
 
     def _learn(self, tracks: Tracks, claims: Claims, weight: float) -> NDArray[np.int32]:
         """(tracks,) whom each track is claimed to be in this frame, or NOBODY."""
@@ -116,24 +121,21 @@ class Naming:
         )
         real = (members >= 0) & (members < self._count) & (scores > 0) & (scores <= 1)
         rows, members, scores = seen[real], members[real], scores[real]
-        if self._count > 1:
-            right = np.clip(scores, 1 / self._count, TRUST)
-            self._odds[rows, members] += weight * np.log(right * (self._count - 1) / (1 - right))
+        right = np.clip(scores, 1 / (self._count + 1), TRUST)
+        self._odds[rows, members] += weight * np.log(right * self._count / (1 - right))
         claimed[rows] = members
         return claimed
 
     def _assign(self, tracks: Tracks) -> NDArray[np.int32]:
-        """The one-to-one choice with the largest sum; a track is nobody's where all members are equally likely."""
-        from scipy.optimize import linear_sum_assignment
-
+        """The one-to-one choice with the largest sum; a track is nobody's where all are equally likely."""
         said = np.full(len(tracks), NOBODY, np.int32)
-        gain = self._odds - self._odds.mean(axis=1, keepdims=True)
+        gain = self._odds[:, :-1] - self._odds.mean(axis=1, keepdims=True)
         had = np.flatnonzero(self._said != NOBODY)
         gain[had, self._said[had]] += HYSTERESIS
         gain[~tracks.confirmed] = 0
-        rows, members = linear_sum_assignment(np.maximum(gain, 0), maximize=True)
-        good = gain[rows, members] > 0
-        said[rows[good]] = members[good]
+        rows, members = (gain > 0).nonzero()
+        chosen = match(gain[rows, members], rows, members)
+        said[rows[chosen]] = members[chosen]
         return said
 
     def _swaps(self, before: NDArray[np.int32]) -> tuple[Swap, ...]:

@@ -5,6 +5,7 @@ All lengths are in heights of the track's box, so neither place nor scale of the
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -31,13 +32,11 @@ FEATURES: Final = 43
 
 def shared(a: F64, b: F64) -> F64:
     """Area (n, m) that each of the boxes a (4, n) has in common with each of b (4, m), edges in px."""
-    width = np.minimum(a[2, :, None], b[2])
-    width -= np.maximum(a[0, :, None], b[0])
-    height = np.minimum(a[3, :, None], b[3])
-    height -= np.maximum(a[1, :, None], b[1])
-    np.maximum(width, 0, out=width)
-    np.maximum(height, 0, out=height)
-    width *= height
+    sides = np.minimum(a[2:, :, None], b[2:, None])
+    sides -= np.maximum(a[:2, :, None], b[:2, None])
+    np.maximum(sides, 0, out=sides)
+    width: F64 = sides[0]
+    width *= sides[1]
     return width
 
 
@@ -54,63 +53,92 @@ def overlap(a: F64, b: F64) -> F64:
     return inter
 
 
-def beyond_doubt(iou: F64, able: NDArray[np.bool_]) -> tuple[Rows, Rows]:
+@dataclass(frozen=True, slots=True)
+class Overlaps:
+    """How tracks and detections overlap: `iou` (tracks, detections) intersection over union, how many detections each track
+    touches (tracks,) and how many tracks each detection (detections,)."""
+
+    iou: F64
+    of_track: Rows
+    of_detection: Rows
+
+    @classmethod
+    def of(cls, boxes: F64, found: F64) -> Overlaps:
+        """Of edges (4, tracks) with edges (4, detections)."""
+        iou = overlap(boxes, found)
+        touch = iou > TOUCH
+        return cls(iou, touch.sum(axis=1), touch.sum(axis=0))
+
+
+def beyond_doubt(overlaps: Overlaps, able: NDArray[np.bool_]) -> tuple[Rows, Rows]:
     """Tracks and detections that overlap well and touch nothing else; `able` (tracks,) says which tracks may."""
-    touch = iou > TOUCH
-    alone = touch & (iou > EASY_OVERLAP)
-    alone &= (touch.sum(axis=1) == 1)[:, None] & able[:, None]
-    alone &= touch.sum(axis=0) == 1
-    row, column = np.nonzero(alone)
-    return row, column
+    rows = (able & (overlaps.of_track == 1)).nonzero()[0]
+    if not len(rows):
+        return rows, rows
+    iou = overlaps.iou[rows]
+    column = iou.argmax(axis=1)
+    alone = iou.max(axis=1) > EASY_OVERLAP
+    alone &= overlaps.of_detection[column] == 1
+    return rows[alone], column[alone]
 
 
 def within_reach(
     kind: Kind, filters: BoxFilters, gap_s: F64, found: Found, rows: Rows, columns: Rows
 ) -> tuple[Rows, Rows]:
     """The pairs among these tracks and detections that are worth weighing."""
-    state = filters.state[:, :, rows]
+    state = filters.state.take(rows, axis=2)
     reach = (kind.reach_heights + kind.reach_heights_per_s * gap_s[rows]) * np.sqrt(state[3, SCALE])
-    away = np.abs(state[:2, VALUE, :, None] - found.centred[:2, None, columns]).max(axis=0)
-    track, detection = np.nonzero(away < reach[:, None])
+    away = state[:2, VALUE, :, None] - found.centred[:2, None, columns]
+    np.abs(away, out=away)
+    track, detection = (np.maximum(away[0], away[1]) < reach[:, None]).nonzero()
     return rows[track], columns[detection]
 
 
 def features(
-    filters: BoxFilters, memory: F64, boxes: F64, found: Found, iou: F64, track: Rows, detection: Rows, now: float
+    filters: BoxFilters,
+    memory: F64,
+    boxes: F64,
+    found: Found,
+    overlaps: Overlaps,
+    track: Rows,
+    detection: Rows,
+    now: float,
 ) -> F32:
-    """(FEATURES, n) for n pairs; `boxes` (4, tracks): predicted edges; `iou` (tracks, detections)."""
-    out = np.empty((FEATURES, len(track)), np.float32)
-    state, known, box = filters.state[:, :, track], memory[:, track], boxes[:, track]
-    centred, edges, score = found.centred[:, detection], found.edges[:, detection], found.scores[detection]
+    """(FEATURES, n) for n pairs; `boxes` (4, tracks): predicted edges."""
+    out = np.empty((FEATURES, len(track)))
+    state, known, box = filters.state.take(track, axis=2), memory.take(track, axis=1), boxes.take(track, axis=1)
+    centred, edges = found.centred.take(detection, axis=1), found.edges.take(detection, axis=1)
+    score = found.scores[detection]
     per_px = 1 / np.sqrt(state[3, SCALE])
 
-    fit = iou[track, detection]
+    fit = overlaps.iou[track, detection]
     out[0] = fit
     common = np.minimum(box[3], edges[3]) - np.maximum(box[1], edges[1])
     fit = fit * np.maximum(common, 0) / (np.maximum(box[3], edges[3]) - np.minimum(box[1], edges[1]))
     out[1] = fit
-    out[2], out[3] = _rivals(fit, track, detection)
+    out[2], out[3] = _rivals(fit, overlaps.iou.shape, track, detection)
 
     offset = (centred - state[:, VALUE]) * per_px
-    size = np.abs(offset)
-    out[4:8] = size
+    np.abs(offset, out=out[4:8])
     out[8:11] = offset[1:]
-    deviation = np.sqrt(state[:, VARIANCE] * (per_px * per_px) + found.noise[:, detection] ** 2)
-    size /= deviation
-    np.minimum(size, MOST_DEVIATIONS, out=out[11:15])
+    deviation = np.sqrt(state[:, VARIANCE] * (per_px * per_px) + found.noise.take(detection, axis=1) ** 2)
+    np.divide(out[4:8], deviation, out=out[11:15])
+    np.minimum(out[11:15], MOST_DEVIATIONS, out=out[11:15])
 
     step = (centred - known[LAST]) * per_px
-    out[15:19] = np.abs(step)
-    step = step[:2]
-    velocity = state[:2, VELOCITY] * per_px
-    old = (known[LAST][:2] - known[OLD]) * per_px
-    slow = (centred[:2] - known[SLOW]) * per_px
-    speed, distance, past = (np.hypot(*v) for v in (velocity, step, old))
-    gap = np.minimum(now - known[SEEN_S], MOST_GAP_S)
+    np.abs(step, out=out[15:19])
+    moves = np.empty((3, 2, len(track)))
+    velocity, step, old = moves[0], step[:2], moves[2]
+    np.multiply(state[:2, VELOCITY], per_px, out=velocity)
+    moves[1] = step
+    np.multiply(known[LAST][:2] - known[OLD], per_px, out=old)
+    np.hypot(moves[:, 0], moves[:, 1], out=out[19:22])
+    speed, distance, past = out[19:22]
+    np.minimum(now - known[SEEN_S], MOST_GAP_S, out=out[27])
+    gap = out[27]
     lead = np.minimum(gap / np.maximum(known[SEEN_S] - known[OLD_S], 0.03), 3)
     straight = step - lead * old
-    out[19], out[20], out[21] = speed, distance, past
-    out[22] = np.hypot(*straight)
+    np.hypot(straight[0], straight[1], out=out[22])
     out[23] = (
         (step * velocity).sum(axis=0)
         / np.maximum(speed * distance, 1e-6)
@@ -118,40 +146,40 @@ def features(
         * np.minimum(distance * 10, 1)
     )
     out[24] = (step * old).sum(axis=0) / np.maximum(distance * past, 1e-4)
-    out[25:27] = np.abs(slow)
-    out[27], out[28] = gap, np.sqrt(gap)
+    np.abs((centred[:2] - known[SLOW]) * per_px, out=out[25:27])
+    np.sqrt(gap, out=out[28])
 
-    out[29], out[30], out[31] = score, known[SCORE], known[TREND]
-    out[32] = np.abs(known[SCORE] + known[TREND] - score)
-    out[33] = np.minimum(known[HITS], 20) * 0.05
-    out[34:36] = found.size[:, detection] - known[SIZE]
+    out[29], out[30:32] = score, known[SCORE : TREND + 1]
+    np.abs(out[30] + out[31] - score, out=out[32])
+    np.minimum(known[HITS], 20, out=out[33])
+    out[33] *= 0.05
+    np.subtract(found.size.take(detection, axis=1), known[SIZE], out=out[34:36])
     np.abs(out[34:36], out=out[36:38])
     out[38] = out[34] - out[35]
-    out[39] = _hidden(boxes, track, now - memory[SEEN_S] < COVERS_FOR_S)
-    out[40] = _hidden(found.edges, detection, None)
-    touch = iou > TOUCH
-    out[41] = touch.sum(axis=1)[track]
-    out[42] = touch.sum(axis=0)[detection]
-    return out
+    out[39] = _hidden(boxes, now - memory[SEEN_S] < COVERS_FOR_S)[track]
+    out[40] = _hidden(found.edges, None)[detection]
+    out[41] = overlaps.of_track[track]
+    out[42] = overlaps.of_detection[detection]
+    return out.astype(np.float32)
 
 
-def _rivals(fit: F64, track: Rows, detection: Rows) -> tuple[F64, F64]:
+def _rivals(fit: F64, shape: tuple[int, ...], track: Rows, detection: Rows) -> tuple[F64, F64]:
     """Of each pair: how well the detection's best other track fits it, and the track's best other detection."""
-    dense = np.zeros((track.max() + 2, detection.max() + 2))  # one more of each, so that there are two
+    dense = np.zeros(shape)
     dense[track, detection] = fit
-    by_detection, by_track = np.partition(dense, -2, axis=0)[-2:], np.partition(dense, -2, axis=1)[:, -2:]
-    second, best = by_detection[:, detection]
-    other_track = np.where(fit == best, second, best)
-    second, best = by_track[track].T
-    return other_track, np.where(fit == best, second, best)
+    by_detection, by_track = dense.max(axis=0)[detection], dense.max(axis=1)[track]
+    best_of_detection, best_of_track = fit == by_detection, fit == by_track
+    dense[track, detection] = np.where(best_of_detection, 0, fit)
+    other_track = np.where(best_of_detection, dense.max(axis=0)[detection], by_detection)
+    dense[track, detection] = np.where(best_of_track, 0, fit)
+    return other_track, np.where(best_of_track, dense.max(axis=1)[track], by_track)
 
 
-def _hidden(boxes: F64, which: Rows, counts: NDArray[np.bool_] | None) -> F64:
-    """The largest share of each of the boxes (4, n) at `which` that is hidden by another with a lower lower edge, a nearer one."""
-    own = boxes[:, which]
-    share = shared(own, boxes)
-    share *= boxes[3] > own[3, :, None]
+def _hidden(boxes: F64, counts: NDArray[np.bool_] | None) -> F64:
+    """The largest share of each of the boxes (4, n) that is hidden by another with a lower lower edge, a nearer one."""
+    share = shared(boxes, boxes)
+    share *= boxes[3] > boxes[3, :, None]
     if counts is not None:
         share *= counts
-    hidden: F64 = share.max(axis=1) / areas(own)
+    hidden: F64 = share.max(axis=1) / areas(boxes)
     return hidden

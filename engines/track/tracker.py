@@ -15,7 +15,7 @@ from engines.track.kinds import FACES, Kind
 from engines.track.likelihood import likelihood
 from engines.track.memory import HITS, SCORE, SEEN_S, SURE_S, Found, Memory
 from engines.track.odds import Odds, shipped
-from engines.track.pairs import EASY_GAP_S, Rows, beyond_doubt, features, overlap, within_reach
+from engines.track.pairs import EASY_GAP_S, Overlaps, Rows, beyond_doubt, features, overlap, within_reach
 
 LOWEST_SCORE: Final = 0.1
 """Detections from here on may continue a track."""
@@ -30,8 +30,6 @@ KEEP_FAINT_S: Final = 0.3
 NEW_CLOCK_S: Final = 1.0
 """Time that runs back further than this is a clock begun anew."""
 LARGEST_PX: Final = 1e5
-NEVER: Final = -1e3
-"""Log-odds of pairs that are not weighed."""
 
 
 class Tracker:
@@ -76,7 +74,7 @@ class Tracker:
         if now <= self._fresh_until_s:
             self._confirm(self._memory.table[HITS] > 0)
         detection = np.full(len(self._ids), -1, np.int32)
-        seen = np.flatnonzero(track_of >= 0)
+        seen = (track_of >= 0).nonzero()[0]
         detection[track_of[seen]] = found.index[seen]
         live = self._live(detection >= 0, now, cut)
         self._keep(live)
@@ -97,22 +95,18 @@ class Tracker:
 
     def _usable(self, detections: Detections, looks: F32 | None) -> Found:
         """The detections that a filter can take in."""
-        boxes, scores = detections.boxes.astype(np.float64), detections.scores.astype(np.float64)
-        with np.errstate(invalid="ignore"):
-            good = (np.abs(boxes) < LARGEST_PX).all(axis=1) & (boxes[:, 2:] - boxes[:, :2] >= 1).all(axis=1)
-            good &= (scores >= LOWEST_SCORE) & (scores <= 1.0)
-        index = np.flatnonzero(good)
-        boxes, scores = boxes[index], scores[index]
-        centred = centre_form(boxes)
-        return Found(
-            index.astype(np.int32),
-            centred,
-            np.ascontiguousarray(boxes.T),
-            np.log(centred[2:]),
-            scores,
-            self._filters.noise(scores),
-            None if looks is None else looks[index],
-        )
+        edges = np.ascontiguousarray(detections.boxes.T, np.float64)
+        scores = detections.scores.astype(np.float64)
+        good = (np.abs(edges) < LARGEST_PX).all(axis=0)
+        good &= (edges[2:] >= edges[:2] + 1).all(axis=0)
+        good &= (scores >= LOWEST_SCORE) & (scores <= 1.0)
+        index = good.nonzero()[0]
+        if len(index) < len(good):
+            edges, scores = edges[:, index], scores[index]
+            looks = None if looks is None else looks[index]
+        centred = centre_form(edges)
+        noise = self._filters.noise(scores)
+        return Found(index.astype(np.int32), centred, edges, np.log(centred[2:]), scores, noise, looks)
 
     def _advance(self, time_s: float) -> float:
         if not np.isfinite(time_s):
@@ -136,43 +130,43 @@ class Tracker:
         unseen_s, known, high = now - seen_s, self._confirmed, found.scores >= self.kind.high_score
         sure = known & (unseen_s <= self.kind.low_score_gap_s) & (now - sure_s <= self.kind.low_scores_s)
         boxes = self._filters.edges()
-        iou = overlap(boxes, found.edges)
-        row, column = beyond_doubt(iou, sure & (unseen_s < EASY_GAP_S))
+        overlaps = Overlaps.of(boxes, found.edges)
+        row, column = beyond_doubt(overlaps, sure & (unseen_s < EASY_GAP_S))
         track_of[column] = row
         open_rows, open_columns = np.ones(len(known), np.bool_), track_of < 0
         open_rows[row] = False
         if not open_columns.any() or not open_rows.any():
             return
         track, detection = within_reach(
-            self.kind, self._filters, unseen_s, found, np.flatnonzero(open_rows), np.flatnonzero(open_columns)
+            self.kind, self._filters, unseen_s, found, open_rows.nonzero()[0], open_columns.nonzero()[0]
         )
         if not len(track):
             return
-        odds = self._weigh(boxes, found, iou, track, detection, now)
-        fit = np.full(iou.shape, NEVER)
-        fit[track, detection] = odds
+        odds = self._weigh(boxes, found, overlaps, track, detection, now)
+        odds -= np.where(high, self.kind.accept, self.kind.accept_low)[detection]
+        good = odds > 0
+        track, detection, odds = track[good], detection[good], odds[good]
         followed = known | ((seen_s >= self._stepped_s) & (self._memory.table[HITS] > 0))
         recent = ~known & (unseen_s <= self.kind.low_score_gap_s)
-        for tracks, detections, accept in (
-            (followed, high, self.kind.accept),
-            (sure, ~high, self.kind.accept_low),
-            (~known, high, self.kind.accept),
-            (recent, ~high, self.kind.accept_low),
-        ):
-            rows, columns = np.flatnonzero(tracks & open_rows), np.flatnonzero(detections & open_columns)
-            if not len(rows) or not len(columns):
-                continue
-            row, column = match(fit, rows, columns, accept)
-            track_of[column] = row
-            open_rows[row], open_columns[column] = False, False
+        for tracks, detections in ((followed, high), (sure, ~high), (~known, high), (recent, ~high)):
+            if not len(track):
+                return
+            able = tracks[track] & detections[detection]
+            if able.any():
+                chosen = match(odds[able], track[able], detection[able])
+                row, column = track[able][chosen], detection[able][chosen]
+                track_of[column] = row
+                open_rows[row] = False
+                left = open_rows[track] & (track_of[detection] < 0)
+                track, detection, odds = track[left], detection[left], odds[left]
 
-    def _weigh(self, boxes: F64, found: Found, iou: F64, track: Rows, detection: Rows, now: float) -> F64:
+    def _weigh(self, boxes: F64, found: Found, overlaps: Overlaps, track: Rows, detection: Rows, now: float) -> F64:
         """(n,) log-odds that each pair is one person: by place, and by colours where both are known."""
         filters, memory = self._filters, self._memory.table
         if self._odds is None:
             odds = likelihood(filters, memory, found, track, detection, self.kind.high_score, now)
         else:
-            told = features(filters, memory, boxes, found, iou, track, detection, now)
+            told = features(filters, memory, boxes, found, overlaps, track, detection, now)
             odds = self._odds(told).astype(np.float64)
         if found.looks is None:
             return odds
@@ -180,20 +174,21 @@ class Tracker:
 
     def _take_in(self, found: Found, track_of: Rows, now: float) -> None:
         """The tracks go on with the detections that are theirs."""
-        which = np.flatnonzero(track_of >= 0)
+        which = (track_of >= 0).nonzero()[0]
         if not len(which):
             return
         rows, sure = track_of[which], found.scores[which] >= self.kind.high_score
         if found.looks is not None:
             since_s = now - self._memory.table[SURE_S, rows[sure]]
             self._looks[rows[sure]] = remember(self._looks[rows[sure]], found.looks[which[sure]], since_s)
-        self._filters.update(rows, found.centred[:, which], found.noise[:, which])
+        self._filters.update(rows, found.centred.take(which, axis=1), found.noise.take(which, axis=1))
         self._memory.update(rows, found, which, sure, now)
 
     def _births(self, found: Found, track_of: Rows) -> Rows:
         """Detections that begin a track: without one, and not another's once more."""
-        born = np.flatnonzero((track_of < 0) & (found.scores >= self.kind.birth_score))
-        taken = np.flatnonzero(track_of >= 0)
+        free = track_of < 0
+        born = (free & (found.scores >= self.kind.birth_score)).nonzero()[0]
+        taken = (~free).nonzero()[0]
         if not len(born) or not len(taken):
             return born
         doubled = overlap(found.edges[:, born], found.edges[:, taken]).max(axis=1) >= self.kind.same_overlap
@@ -211,13 +206,15 @@ class Tracker:
 
     def _confirm(self, worthy: NDArray[np.bool_]) -> None:
         """Give those tracks that are `worthy` and not yet confirmed the ids they keep."""
-        rows = np.flatnonzero(worthy & ~self._confirmed)
+        rows = (worthy & ~self._confirmed).nonzero()[0]
+        if not len(rows):
+            return
         self._ids[rows] = self._next_id + np.arange(len(rows))
         self._confirmed[rows] = True
         self._next_id += len(rows)
 
     def _live(self, measured: NDArray[np.bool_], now: float, cut: bool) -> NDArray[np.bool_]:
-        if cut:
+        if cut or measured.all():
             return measured
         unsure_s = np.where(self._memory.table[HITS] > 0, KEEP_UNCONFIRMED_S, KEEP_FAINT_S)
         limit_s = np.where(self._confirmed, KEEP_S, unsure_s)

@@ -21,7 +21,7 @@ from engines.track.kalman import F64
 from engines.track.kinds import Kind
 from engines.track.memory import HITS, SEEN_S, Found
 from engines.track.odds import Odds
-from engines.track.pairs import FEATURES, Rows, features
+from engines.track.pairs import FEATURES, Overlaps, Rows, features
 from engines.track.tracker import Tracker
 from engines.train.tracker_data import NOBODY, Look, Sequence
 
@@ -94,9 +94,9 @@ class Pupil(Tracker):
         rows = {owner: row for row, owner in enumerate(self._owners().tolist()) if owner != STRANGER}
         track_of[:] = [rows.get(who, -1) for who in self._look.who[found.index].tolist()]
 
-    def _weigh(self, boxes: F64, found: Found, iou: F64, track: Rows, detection: Rows, now: float) -> F64:
+    def _weigh(self, boxes: F64, found: Found, overlaps: Overlaps, track: Rows, detection: Rows, now: float) -> F64:
         assert self._look is not None
-        told = features(self._filters, self._memory.table, boxes, found, iou, track, detection, now)
+        told = features(self._filters, self._memory.table, boxes, found, overlaps, track, detection, now)
         owner, who = self._owners()[track], self._look.who[found.index[detection]]
         same = (owner == who) & (who != NOBODY)
         dense = (np.unique(numbers, return_inverse=True)[1] for numbers in (track, detection))

@@ -221,7 +221,7 @@ class Hub:
         self.load.studio_lost()
         for stream in self.streams.values():
             self.feeds.end_fancams(stream, "the tracks have been lost")
-            stream.tracks = []
+            stream.tracks, stream.member_states = [], []
             for feed in stream.feeds.values():
                 if not feed.relay:
                     feed.cut()
@@ -241,6 +241,7 @@ class Hub:
             elif stream is not None and message.kind is Kind.TRACKS:
                 listed = message.json()
                 stream.size, stream.tracks = (listed["width"], listed["height"]), listed["tracks"]
+                stream.member_states = listed.get("members", [])
                 self._changed()
             elif stream is not None and message.kind is Kind.NEED_KEY:
                 stream.ask_for_key(self._clock_ns())
@@ -270,7 +271,10 @@ class Hub:
         policies = self.policies
         told = {"members": policies.members} if names and policies.members else {}
         told |= {"besides": policies.besides} if policies.besides else {}
-        streams = [stream.describe(now_ns, active, names=names) for _, stream in sorted(self.streams.items())]
+        streams = [
+            stream.describe(now_ns, active, names=names, members=policies.members)
+            for _, stream in sorted(self.streams.items())
+        ]
         return {**told, "streams": streams}
 
     def count_streams(self) -> Counter[str]:
@@ -317,7 +321,7 @@ class Hub:
         self._orders.close_stream(stream)
         self._by_ident.pop(stream.ident, None)
         self.feeds.renumber(stream)
-        stream.source, stream.tracks = None, []
+        stream.source, stream.tracks, stream.member_states = None, [], []
         stream.recent.clear()
 
     def _forget(self, stream: Stream) -> None:

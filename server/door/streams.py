@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -84,6 +84,9 @@ class Stream:
     codec: str = ""
     size: tuple[int, int] | None = None
     tracks: list[dict[str, Any]] = field(default_factory=list)
+    """Of those with a member's name, `member` is the member's number and `state` how sure that is."""
+    member_states: list[str] = field(default_factory=list)
+    """Of each member the model knows: confirmed, unsure, coasting or lost; empty while nothing is known."""
     feeds: dict[tuple[str, str, bool], Feed] = field(default_factory=dict)
     """By `Feed.key`."""
     watchers: set[Watcher] = field(default_factory=set)
@@ -136,8 +139,8 @@ class Stream:
             self.key_asked_ns = now_ns
             peer.request_key()
 
-    def describe(self, now_ns: int, studio_active: bool, *, names: bool) -> dict[str, Any]:
-        """One entry of GET /streams, with or without members' `names`."""
+    def describe(self, now_ns: int, studio_active: bool, *, names: bool, members: Sequence[str] = ()) -> dict[str, Any]:
+        """One entry of GET /streams, with or without `names`, those of the `members` whom the model knows."""
         feeds = []
         standing = [name for name in STANDING_FEEDS if name != "raw" or not self.zones]
         watched = [feed.name for feed in self.feeds.values()]
@@ -147,7 +150,9 @@ class Stream:
             fps = next((feed.fps for feed in versions if feed.fps is not None), None)
             feeds.append({"name": name, "viewers": sum(feed.viewers for feed in versions), "size": size, "fps": fps})
         width, height = self.size or (None, None)
+        told = {"members": dict(zip(members, self.member_states, strict=False))} if names and self.member_states else {}
         return {
+            **told,
             "name": self.name,
             "state": self.state(now_ns, studio_active),
             "width": width,
@@ -163,5 +168,14 @@ class Stream:
             "fancams": self.policy.get("fancams", "show all"),
             "input": self.source.describe_input() if self.source and self.source.describe_input else None,
             "feeds": feeds,
-            "tracks": [{"label": f"person {track['id']}", **track} for track in self.tracks],
+            "tracks": [_told(track, members if names else ()) for track in self.tracks],
         }
+
+
+def _told(track: dict[str, Any], members: Sequence[str]) -> dict[str, Any]:
+    """A track as GET /streams has it: with the name it has, if that is one of `members`, and never with its number."""
+    told = {"label": f"person {track['id']}", **track}
+    member = told.pop("member", None)
+    if member is not None and member < len(members):
+        told["member"] = members[member]
+    return told

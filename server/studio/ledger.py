@@ -6,7 +6,7 @@ last count is what lies above):
     {"pid", "rss_bytes", "seconds", "buckets_ms": [...],
      "detector": {"counts": {...}},
      "load", "room",
-     "streams": {ident: {"name", "fps", "width", "height", "rung", "queue", "counts": {"decoded", "detected", ...},
+     "streams": {ident: {"name", "fps", "width", "height", "rung", "queue", "swaps_s": [...], "counts": {"decoded", "detected", ...},
                          "drops": {reason: n}, "stages": {stage: {"counts": [...], "sum_ms"}}}},
      "feeds": {ident: {"stream", "feed", "codec", "width", "height", "bit_rate", "queue", "analysed_only",
                        "counts": {"encoded", "slates", "bytes"}, "drops": {reason: n}, "stages": {...}}}}

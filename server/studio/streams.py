@@ -13,6 +13,7 @@ from engines.frame import F32, RTP_CLOCK_HZ, Detections, Frame, Ledger, Tracks
 from engines.pipeline import Analysed, DelayLine, Pipeline
 from engines.render.redact import STYLES, Style
 from engines.render.zones import EVERYWHERE, Zones
+from engines.track.naming import Names
 from server.link import Kind
 from server.studio.costs import TRACK, Costs, Stopwatch
 from server.studio.intake import AccessUnit, Intake, Timeline
@@ -91,6 +92,7 @@ class Stream:
         self._last_unit_ns = 0
         self._last_unit_time = -1
         self._track_list = TrackList()
+        self._swaps_s: list[float] = []
         self._frame_ticks = RTP_CLOCK_HZ / 30
         self._intervals = 0
         self._last_rtp_time: int | None = None
@@ -210,7 +212,9 @@ class Stream:
         self.tally.time(
             {stage: ms for stage, ms in stages.items() if stage in ("decoded", "batched", "detected", "tracked")}
         )
-        listed = self._track_list.update(*size, analysed.tracks, now_ns)
+        if analysed.names is not None and detections.complete:
+            self._note_swaps(analysed.names)
+        listed = self._track_list.update(*size, analysed.tracks, now_ns, analysed.names)
         if listed is not None:
             self._outbox.send_json(Kind.TRACKS, self.ident, listed)
         if analysed.shot != self._shot:
@@ -221,6 +225,23 @@ class Stream:
             return
         for ready, found_later in self._lookahead.push(analysed):
             self._show(ready, found_later)
+
+    def _note_swaps(self, names: Names) -> None:
+        for swap in names.swaps:
+            stood_s = swap.undone_s - swap.since_s
+            self._swaps_s.append(stood_s)
+            logger.info(
+                "%s: a name went from track %d to %d, %.1f s after it was first doubted",
+                self.name,
+                swap.from_track,
+                swap.to_track,
+                stood_s,
+            )
+
+    def take_swaps(self) -> list[float]:
+        """Of the names that have gone to another track since the last call: seconds for which the first was doubted."""
+        swaps_s, self._swaps_s = self._swaps_s, []
+        return swaps_s
 
     def failed(self, reason: str) -> None:
         """A frame could not be analysed: no feed shows it."""
@@ -261,7 +282,8 @@ class Stream:
             if sure or not feed.analysed_only:
                 feed.offer(analysed, found_later)
         if not feeds and not self.panic:
-            meta = frame_meta(frame.rtp_time, frame.width, frame.height, analysed.tracks, frame.ledger)
+            size = frame.width, frame.height
+            meta = frame_meta(frame.rtp_time, *size, analysed.tracks, frame.ledger, analysed.names)
             self._outbox.send(Kind.META, self.ident, meta, rtp_time=frame.rtp_time, arrival_ns=frame.arrival_ns)
 
     def _decoded(self, frame: Frame) -> None:

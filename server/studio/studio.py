@@ -293,7 +293,8 @@ class Studio:
             "streams": {
                 ident: {
                     "name": stream.name, "fps": stream.fps, "width": (stream.size or (0, 0))[0],
-                    "height": (stream.size or (0, 0))[1], "queue": stream.queue, **stream.tally.take(),
+                    "height": (stream.size or (0, 0))[1], "queue": stream.queue, "swaps_s": stream.take_swaps(),
+                    **stream.tally.take(),
                 }
                 for ident, stream in streams.items()
             },

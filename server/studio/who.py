@@ -9,7 +9,7 @@ from typing import Any
 
 from engines.pipeline import Pipeline
 from engines.policy import Cover, parse_cover
-from engines.track.identity import Recogniser
+from engines.track.recognise import Recogniser
 
 logger = logging.getLogger(__name__)
 
@@ -24,14 +24,19 @@ class Exemptions:
 
 
 class Who:
-    """Keeps the exemptions in force, and the pipeline's recogniser only while somebody may be shown. Other threads may read
-    `now`, which is replaced with every change."""
+    """Keeps the exemptions in force, and the pipeline's recogniser where the model knows members. Other threads may read `now`,
+    which is replaced with every change."""
 
     def __init__(self, name: str, pipeline: Pipeline, members: Sequence[str]) -> None:
         """`members`: whom the model tells apart by name."""
         self.now = Exemptions()
         self._name, self._pipeline, self._members = name, pipeline, tuple(members)
         self._cover = Cover()
+        self._begin()
+
+    def _begin(self) -> None:
+        """Nobody is known yet."""
+        self._pipeline.recogniser = Recogniser(self._members) if self._members else None
 
     def set_policy(self, policy: dict[str, Any]) -> None:
         """Take over what the policy states of it; what nobody understands covers everyone."""
@@ -44,4 +49,4 @@ class Who:
         shown = self._cover.shown(self._members)
         before, self.now = self.now, Exemptions(shown, others_covered)
         if shown != before.shown:  # what was known of them is forgotten, and has to be seen anew
-            self._pipeline.recogniser = Recogniser(self._members) if shown else None
+            self._begin()

@@ -14,7 +14,8 @@ from engines.frame import Detections, Frame, Picture, RedactedFrame, Tracks
 from engines.pipeline import FancamFeed, Pipeline
 from engines.render.exempt import surely
 from engines.render.redact import STYLES, Redactor, Style, Unsafe
-from engines.track.identity import NOBODY, Recogniser
+from engines.track.identity import NOBODY
+from engines.track.recognise import Recogniser
 from tests.engines.made import found, noise_frame
 from tests.engines.test_redact import inside, is_solid
 

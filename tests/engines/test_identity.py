@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engines.frame import Tracks
-from engines.track.identity import GAP_S, NOBODY, Claims, Identity, Recogniser
+from engines.render.exempt import surely
+from engines.track.identity import GAP_S, NOBODY, Claims, Identity
+from engines.track.recognise import Recogniser
 from tests.engines.made import found
 
 ADA, BEA, CLEO = range(3)
@@ -202,3 +204,31 @@ def test_a_face_that_is_said_to_be_two_people_is_nobody(other: float, member: in
 def test_a_face_that_two_tracks_share_is_nobody() -> None:
     said = claims_of(NAMES, (3, 0.8, LEFT), (3, 0.7, LEFT_TOO), tracked=(0, 1))
     assert [who for who, _ in said] == [NOBODY, NOBODY]
+
+
+def test_a_name_that_is_held_shows_nobody() -> None:
+    """Who is not recognised in a frame keeps the name and loses the cover's exemption in that very frame."""
+    recogniser, tracks = Recogniser(BAND), replace(seen((ADA, 0.9))[0], boxes=np.array([LEFT], np.float32))
+
+    def look(number: int, at_s: float) -> tuple[int, tuple[int, str] | None, list[int]]:
+        detections = replace(found([LEFT], [0.9]), classes=np.array([number], np.int32), names=NAMES)
+        members, names = recogniser.recognise(detections, tracks, at_s, cut=False)
+        shown = surely(replace(tracks, members=members), {ADA, BEA, CLEO})
+        return int(members[0]), names.of(0), shown.tolist()
+
+    for n in range(30):
+        last = look(NAMES.index("ada"), n * FRAME_S)
+    assert last == (ADA, (ADA, "confirmed"), [1])
+    for n in range(30, 60):
+        assert look(NAMES.index("face"), n * FRAME_S) == (NOBODY, (ADA, "confirmed"), [])
+
+
+def test_after_a_cut_nobody_has_a_name() -> None:
+    recogniser, tracks = Recogniser(BAND), replace(seen((ADA, 0.9))[0], boxes=np.array([LEFT], np.float32))
+    ada, face = (
+        replace(found([LEFT], [0.9]), classes=np.array([NAMES.index(name)], np.int32), names=NAMES)
+        for name in ("ada", "face")
+    )
+    for n in range(30):
+        recogniser.recognise(ada, tracks, n * FRAME_S, cut=False)
+    assert recogniser.recognise(face, tracks, 1.0, cut=True)[1].of(0) is None

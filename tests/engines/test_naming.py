@@ -119,3 +119,10 @@ def test_nobody_is_ever_two_and_nonsense_is_no_harm(frames: list, count: int) ->
         assert len(set(given_names)) == len(given_names)
         assert all(0 <= name < count for name in given_names)
         assert len(names.states) == count
+
+
+def test_of_a_single_member_there_is_still_a_choice_that_it_is_nobody() -> None:
+    naming = Naming(1)
+    names = run(naming, 1, 0, [0, NOBODY], [7, 8])
+    assert names.members.tolist() == [0, NOBODY]
+    assert (names.of(0), names.of(1)) == ((0, "confirmed"), None)

@@ -301,7 +301,9 @@ def test_a_crowd_is_as_good_as_nothing_to_wait_for() -> None:
 
 @given(arrays(np.float64, st.tuples(st.integers(1, 6), st.integers(1, 6)), elements=st.floats(-5, 10)))
 def test_pairs_have_the_largest_sum_there_is(fit: np.ndarray) -> None:
-    tracks, detections = match(fit, np.arange(fit.shape[0]), np.arange(fit.shape[1]), 0.0)
+    tracks, detections = (fit > 0).nonzero()
+    chosen = match(fit[tracks, detections], tracks, detections)
+    tracks, detections = tracks[chosen], detections[chosen]
     gain = np.maximum(fit, 0)
     rows, columns = linear_sum_assignment(gain, maximize=True)
     assert len(set(tracks)) == len(tracks)

@@ -11,6 +11,7 @@ import os
 import socket
 import sys
 import time
+from typing import Any
 
 import av
 import numpy as np
@@ -37,6 +38,7 @@ class FakeStudio:
     def __init__(self, link: socket.socket, deaf: bool) -> None:
         self.link, self.deaf = link, deaf
         self.epoch = 0
+        self.members: list[str] = []
         self.pictures = {codec: key_frame(codec, 235) for codec in ENCODERS}
         self.slates = {codec: key_frame(codec, 16) for codec in ENCODERS}
         self.feeds: dict[int, tuple[int, str, str]] = {}
@@ -58,7 +60,7 @@ class FakeStudio:
 
     def handle(self, message: Message) -> None:
         if message.kind is Kind.HELLO:
-            self.epoch = message.epoch
+            self.epoch, self.members = message.epoch, message.json().get("members", [])
             for slate in Slate:
                 self.send(Kind.SLATE, slate, self.slates["h264"], Flag.KEY | Flag.H264)
                 self.send(Kind.SLATE, slate, self.slates["vp8"], Flag.KEY | Flag.VP8)
@@ -79,8 +81,11 @@ class FakeStudio:
         stream = unit.ident
         if stream not in self.told:
             self.told.add(stream)
-            tracks = [{"id": 7, "seconds": 1.5}]
-            self.send(Kind.TRACKS, stream, json_body({"width": 320, "height": 240, "tracks": tracks}))
+            listed: dict[str, Any] = {"width": 320, "height": 240, "tracks": [{"id": 7, "seconds": 1.5}]}
+            if self.members:  # the first of them is seen
+                listed["tracks"][0] |= {"member": 0, "state": "unsure"}
+                listed["members"] = ["unsure", *["lost"] * (len(self.members) - 1)]
+            self.send(Kind.TRACKS, stream, json_body(listed))
         for ident, (of_stream, _, codec) in self.feeds.items():
             if of_stream == stream:
                 self.send(Kind.ENCODED, ident, self.pictures[codec], Flag.KEY, unit)

@@ -15,7 +15,7 @@ def stats(**stages: list[int]) -> dict[str, object]:
     """A STATS body with buckets up to 1, 10 and 100 ms."""
     times = {stage: {"counts": counts, "sum_ms": 12.5} for stage, counts in stages.items()}
     stream = {
-        "name": "stage", "rung_number": 2, "counts": {"decoded": 3}, "drops": {"detect_late": 2}, "stages": times,
+        "name": "stage", "rung_number": 2, "swaps_s": [0.7], "counts": {"decoded": 3}, "drops": {"detect_late": 2}, "stages": times,
     }  # fmt: skip
     feed = {"stream": 1, "counts": {"encoded": 2, "bytes": 5000}, "drops": {}, "stages": {}}
     return {
@@ -47,6 +47,8 @@ def test_the_studio_s_reports_add_up() -> None:
     assert value(metrics, "fancam_stage_seconds_bucket", stage="detected", le="0.001") == 1
     assert value(metrics, "fancam_stage_seconds_bucket", stage="detected", le="0.01") == 4
     assert value(metrics, "fancam_stage_seconds_bucket", stage="detected", le="+Inf") == 7
+    assert value(metrics, "fancam_name_swap_seconds_count") == 2
+    assert value(metrics, "fancam_name_swap_seconds_bucket", le="0.5") == 0
     assert value(metrics, "fancam_stage_seconds_count", stage="detected") == 7
     assert value(metrics, "fancam_stage_seconds_sum", stage="detected") == pytest.approx(0.025)
     assert value(metrics, "fancam_stage_seconds_count", stage="decoded") == 4

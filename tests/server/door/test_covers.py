@@ -15,7 +15,7 @@ import pytest
 
 from engines.models.networks import Network, Networks
 from server.door.streams import Refused
-from server.link import Kind
+from server.link import Kind, Message, json_body
 from tests.server.door.house import House
 from tests.server.door.rtc import Publisher
 from tests.server.door.running import Running, running_door
@@ -143,3 +143,20 @@ def test_what_is_no_policy_is_refused_in_one_line(door: Running, change: dict[st
     assert answer.status == 422
     assert why in answer.json()["detail"]
     assert "\n" not in answer.json()["detail"]
+
+
+def test_who_is_who_is_told_to_those_who_may_know_names_and_to_others_only_how_sure_it_is() -> None:
+    house = House(members=BAND)
+    house.publish()
+    tracks = [{"id": 3, "seconds": 1, "member": 1, "state": "unsure"}, {"id": 4, "seconds": 1}]
+    body = json_body({"width": 640, "height": 360, "tracks": tracks, "members": ["lost", "unsure"]})
+    house.hub.on_message(Message(Kind.TRACKS, house.hub.streams["stage"].ident, body))
+    named, nameless = entry(house, names=True), entry(house)
+    assert named["members"] == {"ada": "lost", "bea": "unsure"}
+    assert named["tracks"] == [
+        {"label": "person 3", "id": 3, "seconds": 1, "state": "unsure", "member": "bea"},
+        {"label": "person 4", "id": 4, "seconds": 1},
+    ]
+    assert "members" not in nameless
+    assert nameless["tracks"][0] == {"label": "person 3", "id": 3, "seconds": 1, "state": "unsure"}
+    assert not any(name in json.dumps(house.hub.describe()) for name in BAND)

@@ -15,7 +15,7 @@ def stats(house: House, room: int = 5, rung: str = "full", **drops: int) -> None
     """What the studio says once a second of the streams that there are."""
     present = {
         str(stream.ident): {
-            "name": name, "fps": 30, "rung": rung, "rung_number": 1, "counts": {}, "drops": drops, "stages": {},
+            "name": name, "fps": 30, "rung": rung, "rung_number": 1, "swaps_s": [], "counts": {}, "drops": drops, "stages": {},
         }
         for name, stream in house.hub.streams.items()
     }  # fmt: skip

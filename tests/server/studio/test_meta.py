@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engines.frame import STAGES, Ledger, Tracks
+from engines.track.naming import Names
 from server.studio.ledger import BUCKETS_MS, Tally
 from server.studio.meta import TrackList, frame_meta
 
@@ -79,3 +80,22 @@ def test_every_time_lands_in_the_bucket_that_holds_it(times):
         assert sum(counts) == len(times)
         assert abs(stages["decoded"]["sum_ms"] - sum(times)) < 0.01 * len(times)
     assert tally.take() == {"counts": {}, "drops": {}, "stages": {}}
+
+
+def test_members_are_told_by_number_and_state_and_only_where_they_are_looked_for():
+    names = Names(np.array([1, -1, 0], np.int32), ("unsure", "confirmed", "lost"))
+    here = tracks([4, 5, 6])
+    rows = json.loads(frame_meta(0, 640, 480, here, Ledger(), names))["b"]
+    assert {row[0]: row[7] for row in rows} == {4: 3, 5: 0, 6: 1}
+    assert {len(row) for row in json.loads(frame_meta(0, 640, 480, here, Ledger()))["b"]} == {7}
+    told = TrackList()
+    body = told.update(640, 480, here, 10**12, names)
+    assert body["members"] == ("unsure", "confirmed", "lost")
+    assert [(track.get("member"), track.get("state")) for track in body["tracks"]] == [
+        (1, "confirmed"),
+        (None, None),
+        (0, "unsure"),
+    ]
+    surer = Names(names.members, ("confirmed", "confirmed", "lost"))
+    assert told.update(640, 480, here, 10**12 + TrackList.MIN_INTERVAL_NS, names) is None
+    assert told.update(640, 480, here, 10**12 + TrackList.MIN_INTERVAL_NS, surer)["tracks"][2]["state"] == "confirmed"

@@ -97,6 +97,43 @@ def test_in_every_frame_in_which_she_is_not_recognised_she_is_covered(bench):
     assert seen > 10
 
 
+def named(door, start=0):
+    """Of the lists of tracks: the states of ada's name."""
+    lists = [message.json() for message in door.seen(Kind.TRACKS, 1, start)]
+    return [track["state"] for told in lists for track in told["tracks"] if track.get("member") == 0]
+
+
+def test_names_are_told_while_everyone_is_covered_and_show_nobody(bench):
+    door = bench.start(lambda: knows_members(bench), members=MEMBERS)
+    door.open_stream(1, cover="everyone")
+    pictures = watch(bench, door)
+    door.wait(Kind.TRACKS, 1, where=lambda message: message.json().get("members") == ["confirmed", "confirmed"])
+    assert "confirmed" in named(door)
+    assert max(max(faces) for _, faces in pictures) < COVERED
+
+
+def test_a_name_that_is_held_leaves_nobody_uncovered(bench):
+    unknown = threading.Event()
+
+    def forgets(found):
+        if unknown.is_set():
+            found.classes[ADA] = 0
+        return found
+
+    door = bench.start(lambda: knows_members(bench, spoil=forgets), members=MEMBERS)
+    door.open_stream(1, cover={"except": ["ada"]})
+    assert watch(bench, door)[-1][1][ADA] > SEEN
+    unknown.set()
+    door.wait(Kind.ENCODED, 10, start=door.mark(), count=5, where=is_picture)
+    mark, before = door.mark(), len(door.seen(Kind.ENCODED, 10))
+    door.wait(Kind.TRACKS, 1, start=mark)
+    door.wait(Kind.ENCODED, 10, start=mark, count=15, where=is_picture)
+    assert set(named(door, mark)) == {"confirmed"}, "she keeps her name"
+    after = [faces[ADA] for _, faces in faces_of(bench, door.seen(Kind.ENCODED, 10))][before:]
+    assert len(after) >= 10
+    assert max(after) < COVERED
+
+
 @pytest.mark.parametrize("change", ["everyone", {"except": ["bea"]}, {"only": ["ada"]}, 7])
 def test_a_member_who_is_taken_out_while_shown_is_covered_within_one_frame(bench, change):
     door = bench.start(lambda: knows_members(bench), members=MEMBERS)
