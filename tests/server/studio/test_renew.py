@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from benchmarks.rig import Bench, KnowingDetector
 from engines.frame import Detections, Frame
+from server.link import Flag, Kind
 from server.studio.costs import Costs
 from server.studio.inference import Inference
 from server.studio.ledger import Tally
@@ -98,3 +100,39 @@ def test_one_that_fails_leaves_the_old_one_serving(next_one: Callable[[], Named]
     assert house.stream.reasons == []
     assert not any(detector.calls for detector in made)
     house.engine.close()
+
+
+def test_viewers_see_no_slate_when_a_plan_that_was_built_takes_over(bench: Bench) -> None:
+    """Asked for is what the second detector says that it is."""
+    renewed = threading.Event()
+
+    class Second(KnowingDetector):
+        def describe(self) -> dict[str, Any]:
+            return {"runtime": "tensorrt", "model": "known boxes"}
+
+    def make() -> KnowingDetector:
+        detector = (Second if bench.detectors else KnowingDetector)(bench.clip)
+        detector.warm.set()
+        return detector
+
+    door = bench.start(make, renewed=renewed, runtime="tensorrt")
+    assert door.wait(Kind.READY)[0].json()["asked"] == "tensorrt"
+    door.open_stream(1)
+    door.open_feed(10)
+    publisher = bench.publish(door)
+
+    def shown(count: int) -> None:
+        door.wait(Kind.ENCODED, 10, count=count, where=lambda unit: not unit.flags & Flag.IS_SLATE, timeout_s=LIMIT_S)
+
+    shown(10)
+    before = len(door.seen(Kind.ENCODED, 10))
+    renewed.set()
+    assert "asked" not in door.wait(Kind.READY, count=2, timeout_s=LIMIT_S)[1].json()
+    shown(before + 20)
+    publisher.stop()
+    first, second = bench.detectors
+    assert second.calls > 5
+    units = door.seen(Kind.ENCODED, 10)
+    after = bench.decoded(units)[before:]
+    assert not any(unit.flags & Flag.IS_SLATE for unit in units[before:])
+    assert max(bench.likeness(bench.clip, frame) for frame in after) < 0.4
