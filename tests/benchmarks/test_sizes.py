@@ -28,8 +28,8 @@ def network(tmp_path: Path) -> Path:
 
 
 def row(net: str, infer: float) -> dict[str, object]:
-    rounds = np.tile([0.1, infer, 0.2], (10, 1))
-    return sizes.row_of(net, 32, CEILING, 2, Measured(Stages(0.1, infer, 0.2, 0.0), rounds, 5.0, 100), None)
+    stages = Stages(0.1, infer, 0.2, 0.0)
+    return sizes.row_of(net, 32, CEILING, 2, Measured(stages, np.full(10, sum(stages)), 5.0, 100), None)
 
 
 @pytest.mark.parametrize("kind", ["openvino", "onnxruntime"])

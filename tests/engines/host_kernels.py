@@ -6,7 +6,9 @@ import ctypes
 import shutil
 import subprocess
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -19,16 +21,18 @@ MOST_THREADS = 5
 """Of a block, here: enough that a barrier that is missing shows, few enough to be quick."""
 
 
-def build(folder: Path) -> ctypes.CDLL:
+@cache
+def build() -> ctypes.CDLL:
     """Skips the test where no compiler is; one that is there and fails is a failure."""
     compiler = shutil.which("g++") or shutil.which("clang++")
     if compiler is None:
         pytest.skip("no C++ compiler here")
-    library = folder / "kernels.so"
     command = [compiler, "-std=c++20", "-x", "c++", "-O2", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas"]
     command += ["-fsanitize=undefined", "-fno-sanitize-recover", "-static-libubsan"] if "g++" in compiler else []
-    subprocess.run([*command, "-shared", "-fPIC", "-pthread", "-o", library, FOLDER / "kernels.cu"], check=True)
-    return ctypes.CDLL(str(library))
+    with TemporaryDirectory() as folder:
+        library = Path(folder, "kernels.so")
+        subprocess.run([*command, "-shared", "-fPIC", "-pthread", "-o", library, FOLDER / "kernels.cu"], check=True)
+        return ctypes.CDLL(str(library))
 
 
 class HostLauncher:

@@ -29,10 +29,10 @@ SIZES = ((640, 480), (1280, 720), (101, 77), (3, 2), (50, 333), (640, 360))
 
 
 @pytest.fixture(scope="module", params=["host", "device"])
-def gpu(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Gpu:
+def gpu(request: pytest.FixtureRequest) -> Gpu:
     if request.param == "device":
         return DeviceLauncher()
-    return HostLauncher(build(tmp_path_factory.mktemp("kernels")))
+    return HostLauncher(build())
 
 
 def batch(gpu: Gpu, rng: np.random.Generator) -> list[DeviceFrame]:
