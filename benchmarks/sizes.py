@@ -18,9 +18,10 @@ from benchmarks.report import ROOT, write_result
 from benchmarks.speed.ceilings import Peer, ask_torch, cpu_ceiling
 from benchmarks.speed.measure import CPU_KINDS, Measured, measure
 from benchmarks.speed.table import compared, markdown, save_plot
+from client.cli.main import Failure
 from engines.plans.gpu import read_gpu, read_state
 from engines.plans.store import PlanError
-from engines.runtimes import RuntimeFailure, RuntimeKind
+from engines.runtimes import RuntimeFailure, RuntimeKind, trouble
 from engines.train.networks.cost import HALF, Ceiling, costs, floor_ms
 from engines.train.networks.layout import NETS, layout
 
@@ -120,6 +121,8 @@ def command(
     if runtime not in get_args(RuntimeKind):
         raise typer.BadParameter(f"no runtime {runtime!r}: {', '.join(get_args(RuntimeKind))}", param_hint="--runtime")
     names, batches, on_cpu = asked_nets(nets), [int(part) for part in batch.split(",")], runtime in CPU_KINDS
+    if not on_cpu and (why := trouble(runtime)):  # type: ignore[arg-type]
+        raise Failure(why)
     value_bytes = 4 if on_cpu else HALF
     peer = None if on_cpu else ask_torch(names, batches, onnx)
     ceiling = peer.ceiling if peer else cpu_ceiling(threads)

@@ -84,6 +84,29 @@ def test_bad_input(words: list[str], says: str, capsys: pytest.CaptureFixture[st
     assert says in capsys.readouterr().err
 
 
+def test_without_a_gpu_nothing_is_begun(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sizes, "trouble", lambda kind: "torch 2.11 finds no NVIDIA GPU")
+    assert run("bench", "sizes", "--runtime", "torch_cuda") == 1
+    assert "finds no NVIDIA GPU" in capsys.readouterr().err
+
+
+def test_a_run_that_is_ended_leaves_what_it_has(
+    network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def ended(net: str, *_: object) -> Path:
+        if net == "s":
+            raise KeyboardInterrupt
+        return network
+
+    monkeypatch.setattr(sizes, "cpu_ceiling", lambda threads: CEILING)
+    monkeypatch.setattr(sizes, "network", ended)
+    monkeypatch.setattr(sizes, "measure", lambda *_: Measured(Stages(1, 2, 3, 0), np.full(5, 6.0), 2, 9))
+    with pytest.raises(KeyboardInterrupt):
+        sizes.command(nets="n,s", batch="1", runtime="openvino", threads=1, seconds=0.1, onnx=tmp_path, out=tmp_path)
+    assert [row["net"] for row in json.loads((tmp_path / "sizes_openvino.json").read_text())["rows"]] == ["n"]
+    assert (tmp_path / "sizes_openvino.png").is_file()
+
+
 def test_a_network_that_is_not_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
