@@ -187,7 +187,9 @@ class TensorRtRuntime(OnGpu):
 
     def _suppress(self, boxes: BoxesOut, batch: int) -> None:
         shapes = [(batch, *self._shapes[name]) for name in self._outputs]
-        boxes.suppress([int(self._there[name]) for name in self._outputs], shapes, KINDS[self._dtypes[self._outputs[0]].name])
+        boxes.suppress(
+            [int(self._there[name]) for name in self._outputs], shapes, KINDS[self._dtypes[self._outputs[0]].name]
+        )
 
     def _prepare(self, batch: int) -> None:
         """A context at fixed addresses, run once plainly, which TensorRT wants after a change of shapes, then captured."""

@@ -40,9 +40,7 @@ def models_of(networks: Networks) -> list[Path]:
 class Plans:
     """`built` is set when all that did not fit have been built. `trt` and `target`: instead of TensorRT and the first GPU."""
 
-    def __init__(
-        self, folder: Path | None = None, trt: ModuleType | None = None, target: Target | None = None
-    ) -> None:
+    def __init__(self, folder: Path | None = None, trt: ModuleType | None = None, target: Target | None = None) -> None:
         self.built = threading.Event()
         self._folder, self._trt, self._target = folder, trt, target
         self._started = False

@@ -28,7 +28,10 @@ sys.meta_path.insert(0, Bare())
 
 def rows() -> list[str]:
     """The commands of fancam in the table, without what follows them."""
-    return [part.split(" && ")[0] for part in re.findall(r"`[^`]*?(fancam (?:bench sizes|train|export) [^`]+)`", TODO.read_text())]
+    return [
+        part.split(" && ")[0]
+        for part in re.findall(r"`[^`]*?(fancam (?:bench sizes|train|export) [^`]+)`", TODO.read_text())
+    ]
 
 
 def bare(code: str) -> subprocess.CompletedProcess[str]:

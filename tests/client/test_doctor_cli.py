@@ -115,7 +115,10 @@ def test_a_plan_that_does_not_fit_is_told_with_what_serves_meanwhile(
     monkeypatch.setattr("engines.plans.library.load_library", lambda: library)
     monkeypatch.setattr("engines.plans.load.read_gpu", lambda index: Gpu("NVIDIA H200", "590.1", "9.0", 1))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    for driver, ok, says in (("580.65", False, "the driver was 580.65 and is 590.1"), ("590.1", True, "fp32, 640 × 640")):
+    for driver, ok, says in (
+        ("580.65", False, "the driver was 580.65 and is 590.1"),
+        ("590.1", True, "fp32, 640 × 640"),
+    ):
         target = Target("tensorrt 11.4", driver, "NVIDIA H200", "9.0")
         Store().put(Key(onnx_sha256(default_face_model()), "fp32", (640, 640), ((1, 1, 1),), 3, 0, target), {}, b"plan")
         assert run("doctor", "--json") == 0

@@ -245,7 +245,14 @@ def test_frames_of_all_sizes_go_in_and_boxes_come_out(gpu: FakeGpu, dtype: str) 
     picture = np.zeros((3, *size), np.float32)
     for count, sides in enumerate(((128, 96), (640, 480), (101, 77), (50, 333)), start=1):
         frames = [
-            Frame(*(np.full(side, level, np.uint8) for side, level in zip(planes_of(*sides), (40 + 40 * n, 128, 128), strict=True)), 0, 0)
+            Frame(
+                *(
+                    np.full(side, level, np.uint8)
+                    for side, level in zip(planes_of(*sides), (40 + 40 * n, 128, 128), strict=True)
+                ),
+                0,
+                0,
+            )
             for n in range(count)
         ]
         for number, frame in enumerate(frames):

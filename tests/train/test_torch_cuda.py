@@ -94,17 +94,17 @@ def test_with_the_kernels_at_both_ends_it_finds_what_the_cpu_finds(
         Frame(*random_scene(seed, *size, performers=2, face_px=(60, 140)).planes(0.5), seed, 0)
         for seed, size in enumerate(((640, 480), (162, 202)))
     ]
-    for model in (None, path):
+    for network in (None, path):
         (*theirs,) = (
             detection
             for frame in frames
-            for detection in open_detector(model, "onnxruntime", "f32", long_side=160, conf=0.5).detect([frame])
+            for detection in open_detector(network, "onnxruntime", "f32", long_side=160, conf=0.5).detect([frame])
         )
         with monkeypatch.context() as patched:
             patched.setattr(module, "open_runtime", on_cpu)
             patched.setattr(module, "trouble", lambda kind: None)
             patched.setattr(module, "read_signature", lambda model, kind: read_signature(model, "onnxruntime"))
-            mine = open_detector(model, "torch_cuda", long_side=160, conf=0.5).detect(frames)
+            mine = open_detector(network, "torch_cuda", long_side=160, conf=0.5).detect(frames)
         assert sum(len(found.scores) for found in theirs) >= 3
         for one, other in zip(mine, theirs, strict=True):
             assert one.complete

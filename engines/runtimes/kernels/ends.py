@@ -133,7 +133,9 @@ class BoxesOut:
         for number in range(count):
             n, candidates = counts[number].tolist()
             complete = n < MOST and candidates <= CANDIDATES
-            found.append(Kept(boxes[number, :n].copy(), scores[number, :n].copy(), classes[number, :n].copy(), complete))
+            found.append(
+                Kept(boxes[number, :n].copy(), scores[number, :n].copy(), classes[number, :n].copy(), complete)
+            )
         return found
 
 

@@ -130,7 +130,7 @@ def test_viewers_see_no_slate_when_a_plan_that_was_built_takes_over(bench: Bench
     assert "asked" not in door.wait(Kind.READY, count=2, timeout_s=LIMIT_S)[1].json()
     shown(before + 20)
     publisher.stop()
-    first, second = bench.detectors
+    _, second = bench.detectors
     assert second.calls > 5
     units = door.seen(Kind.ENCODED, 10)
     after = bench.decoded(units)[before:]
