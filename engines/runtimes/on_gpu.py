@@ -47,8 +47,8 @@ class OnGpu(ABC):
         Raises:
             ValueError: more than go together.
         """
-        assert self._boxes is not None
         self._go(count)
+        assert self._boxes is not None  # made with the first batch
         return self._boxes.kept(count)
 
     def _go(self, count: int) -> None:

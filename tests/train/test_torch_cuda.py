@@ -87,12 +87,14 @@ def test_with_the_kernels_at_both_ends_it_finds_what_the_cpu_finds(
     path = tmp_path / "two.onnx"
     path.write_bytes(yolov8([(8, 8, 24, 24), (30, 30, 60, 60)], [0, 1], ["face", "person"]))
 
+    monkeypatch.setitem(OPERATORS, "ReduceMax", lambda attributes, x: x.amax())  # which the made network has
+
     def on_cpu(model: Path, height: int, width: int, ends: Ends, **_: Any) -> TorchCudaRuntime:
         return TorchCudaRuntime(model, height, width, "cpu", ends=ends, launcher=HostLauncher(build()))
 
     frames = [
         Frame(*random_scene(seed, *size, performers=2, face_px=(60, 140)).planes(0.5), seed, 0)
-        for seed, size in enumerate(((640, 480), (162, 202)))
+        for seed, size in enumerate(((480, 480), (320, 320)))
     ]
     for network in (None, path):
         (*theirs,) = (
@@ -108,9 +110,10 @@ def test_with_the_kernels_at_both_ends_it_finds_what_the_cpu_finds(
         assert sum(len(found.scores) for found in theirs) >= 3
         for one, other in zip(mine, theirs, strict=True):
             assert one.complete
-            assert one.classes.tolist() == other.classes.tolist()
-            np.testing.assert_allclose(one.boxes, other.boxes, atol=4)
-            np.testing.assert_allclose(one.scores, other.scores, atol=0.05)
+            order, as_ordered = np.argsort(one.boxes[:, 0]), np.argsort(other.boxes[:, 0])  # scores are nearly alike
+            assert one.classes[order].tolist() == other.classes[as_ordered].tolist()
+            np.testing.assert_allclose(one.boxes[order], other.boxes[as_ordered], atol=1)
+            np.testing.assert_allclose(one.scores[order], other.scores[as_ordered], atol=0.05)
 
 
 def test_a_detector_puts_frames_of_all_shapes_into_one_batch(monkeypatch: pytest.MonkeyPatch) -> None:

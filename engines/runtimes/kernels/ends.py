@@ -65,7 +65,7 @@ class FramesIn:
         self._launcher, self._memory, self._size, self._look = launcher, memory, size, look
         self._inputs, self._kind = inputs, kind
         self._jobs_here = memory.page_locked((slots, ctypes.sizeof(Letterboxed)), np.dtype(np.uint8))
-        self._jobs = (Letterboxed * slots).from_buffer(self._jobs_here)
+        self._jobs = (Letterboxed * slots).from_buffer(self._jobs_here)  # type: ignore[arg-type]
         self._jobs_there = memory.allocate(self._jobs_here.nbytes)
         self._here = [np.zeros(0, np.uint8)] * slots
         self._there: list[Any] = [0] * slots
