@@ -298,6 +298,7 @@ class Bench:
         canary: Callable[[Any], bool] = lambda detector: True,
         ready: bool = True,
         reads: bool = True,
+        renewed: threading.Event | None = None,
         **settings: Any,
     ) -> Door:
         ours, theirs = socket.socketpair()
@@ -310,7 +311,7 @@ class Bench:
             self.detectors.append(detector)
             return detector
 
-        studio = Studio(theirs, cast(Any, tracked), canary, self.fatal.append)
+        studio = Studio(theirs, cast(Any, tracked), canary, self.fatal.append, renewed=renewed)
         thread = threading.Thread(target=studio.run, daemon=True)
         thread.start()
         door = Door(ours, reads)

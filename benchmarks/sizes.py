@@ -18,9 +18,10 @@ from benchmarks.report import ROOT, write_result
 from benchmarks.speed.ceilings import Peer, ask_torch, cpu_ceiling
 from benchmarks.speed.measure import CPU_KINDS, Measured, measure
 from benchmarks.speed.table import compared, markdown, save_plot
+from client.cli.main import Failure
 from engines.plans.gpu import read_gpu, read_state
 from engines.plans.store import PlanError
-from engines.runtimes import RuntimeFailure, RuntimeKind
+from engines.runtimes import RuntimeFailure, RuntimeKind, trouble
 from engines.train.networks.cost import HALF, Ceiling, costs, floor_ms
 from engines.train.networks.layout import NETS, layout
 
@@ -55,7 +56,7 @@ def row_of(
 ) -> dict[str, Any]:
     side = layout(net).side
     floor = floor_ms(costs(layout(net), side), ceiling, batch, value_bytes)
-    total = sum(part for part in found.stages if part is not None)
+    total = found.percentile(50)
     beside = peer.rows.get((net, batch), {}) if peer else {}
     return {
         "net": net, "side": side, "batch": batch, "floor_ms": floor,
@@ -120,6 +121,8 @@ def command(
     if runtime not in get_args(RuntimeKind):
         raise typer.BadParameter(f"no runtime {runtime!r}: {', '.join(get_args(RuntimeKind))}", param_hint="--runtime")
     names, batches, on_cpu = asked_nets(nets), [int(part) for part in batch.split(",")], runtime in CPU_KINDS
+    if not on_cpu and (why := trouble(runtime)):  # type: ignore[arg-type]
+        raise Failure(why)
     value_bytes = 4 if on_cpu else HALF
     peer = None if on_cpu else ask_torch(names, batches, onnx)
     ceiling = peer.ceiling if peer else cpu_ceiling(threads)
@@ -130,7 +133,9 @@ def command(
             f"floor {net}: "
             + ", ".join(f"{floor_ms(passes, ceiling, b, value_bytes):.3g} ms at batch {b}" for b in batches)
         )
-    rows = []
+    rows: list[dict[str, Any]] = []
+    told = {"runtime": runtime, "threads": threads if on_cpu else None, "gpu": gpu_now(), "versions": versions(),
+            "ceiling": ceiling._asdict(), "torch": peer.versions if peer else None, "rows": rows}  # fmt: skip
     for net in names:
         for size in batches:
             try:
@@ -142,11 +147,10 @@ def command(
                 continue
             rows.append(row_of(net, size, ceiling, value_bytes, found, peer))
             print(markdown(rows[-1:]).splitlines()[-1], flush=True)
+            _write(f"sizes_{runtime}", told, out)  # a run that is ended leaves what it has
     if not rows:
         raise typer.Exit(1)
-    told = {"runtime": runtime, "threads": threads if on_cpu else None, "gpu": gpu_now(), "versions": versions(),
-            "ceiling": ceiling._asdict(), "torch": peer.versions if peer else None, "rows": rows}  # fmt: skip
-    _write(f"sizes_{runtime}", told, out)
+    print("\n" + markdown(rows))
 
 
 def _write(name: str, told: dict[str, Any], out: Path | None) -> None:
@@ -156,4 +160,3 @@ def _write(name: str, told: dict[str, Any], out: Path | None) -> None:
     write_result(name, told, folder)
     (folder / f"{name}.md").write_text(markdown(told["rows"]))
     save_plot(folder / f"{name}.png", told["rows"], f"{told['runtime']}: milliseconds a picture")
-    print("\n" + markdown(told["rows"]))

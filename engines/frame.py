@@ -6,11 +6,13 @@ import threading
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import av
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import av
 
 U8 = NDArray[np.uint8]
 F32 = NDArray[np.float32]
@@ -38,8 +40,10 @@ class Picture:
     __slots__ = ("height", "u", "v", "video_frame", "width", "y")
 
     def __init__(self, width: int, height: int) -> None:
+        from av import VideoFrame  # not at the top: training and measuring do without PyAV
+
         self.width, self.height = width, height
-        self.video_frame = av.VideoFrame(width, height, "yuv420p")
+        self.video_frame = VideoFrame(width, height, "yuv420p")
         half_w, half_h = (width + 1) // 2, (height + 1) // 2
         y, u, v = self.video_frame.planes
         self.y = plane_view(y, width, height)

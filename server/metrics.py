@@ -105,6 +105,11 @@ class Metrics:
         )
         self.studio_restarts = Counter("fancam_studio_restarts", "Studios lost and replaced.", registry=registry)
         self.studio_ready = Gauge("fancam_studio_ready", "1 while a warm studio serves.", registry=registry)
+        self.runtime_meanwhile = Gauge(
+            "fancam_runtime_meanwhile",
+            "1 while another runtime than the one asked for serves, until a plan is built.",
+            registry=registry,
+        )
         self.studio_memory = Gauge("fancam_studio_resident_bytes", "The studio's memory.", registry=registry)
         self.streams = Gauge("fancam_streams", "Streams, by state.", ["state"], registry=registry)
         self.sessions = Gauge("fancam_sessions", "WebRTC sessions, by kind.", ["kind"], registry=registry)

@@ -9,10 +9,10 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from engines.detect.detector import settled
+from engines.detect.detector import filling, settled
 from engines.detect.families import family_of
 from engines.detect.letterbox import Letterbox
-from engines.detect.picture import PictureInput
+from engines.detect.on_gpu import ends_of
 from engines.frame import Frame
 from engines.plans.gpu import read_state
 from engines.runtimes import RuntimeKind, open_runtime, read_signature
@@ -23,24 +23,24 @@ FRAMES: Final = 4
 CONF: Final = 0.25
 """What YOLOv5's own program keeps scores from."""
 WARM_ROUNDS: Final = 2
-
+STAGE_ROUNDS: Final = 10
 
 CPU_KINDS: Final = ("openvino", "onnxruntime")
 
 
 class Stages(NamedTuple):
-    """Milliseconds a picture. `infer` holds the copies to and from a GPU where its runtime does not tell them apart; `copy` is 0
-    where nothing is copied, None where it is not told."""
+    """Milliseconds a picture. On a GPU each was waited for by itself, so together they take longer than a batch does; `copy` is 0 on a
+    CPU."""
 
     pre: float
     infer: float
     nms: float
-    copy: float | None
+    copy: float
 
 
 class Measured(NamedTuple):
-    """`rounds` (n, 3): ms a picture of pre, infer and nms, a row for each batch that ran. `memory_mib`: on a CPU the most that the
-    process had so far, on a GPU what is in use there."""
+    """`rounds` (n,): ms a picture, all of a batch that ran. `memory_mib`: on a CPU the most that the process had so far, on a GPU what
+    is in use there."""
 
     stages: Stages
     rounds: np.ndarray
@@ -49,7 +49,7 @@ class Measured(NamedTuple):
 
     def percentile(self, share: float) -> float:
         """Of a picture's whole time, ms."""
-        return float(np.percentile(self.rounds.sum(1), share))
+        return float(np.percentile(self.rounds, share))
 
 
 def measure(model: Path, side: int, kind: RuntimeKind, batch: int, threads: int, seconds: float) -> Measured:
@@ -58,13 +58,13 @@ def measure(model: Path, side: int, kind: RuntimeKind, batch: int, threads: int,
     Raises:
         RuntimeFailure: the runtime is not there or cannot load the network.
     """
-    runtime: Any = open_runtime(model, side, side, kind=kind, threads=threads)
-    family = family_of(read_signature(model, "onnxruntime"))
-    slots = getattr(runtime, "slots", [runtime.inputs])[:batch]
-    if len(slots) < batch:
-        raise ValueError(f"{kind} takes {len(slots)} pictures at a time")
-    assert family.look is not None
-    fills = [PictureInput(next(iter(slot.values())), family.look) for slot in slots]
+    signature = read_signature(model, "onnxruntime")
+    family = family_of(signature)
+    ends = None if kind in CPU_KINDS else ends_of(family, CONF, family.classes(signature))
+    runtime: Any = open_runtime(model, side, side, kind=kind, threads=threads, ends=ends)
+    fills = filling(runtime, family.look)[:batch]
+    if len(fills) < batch:
+        raise ValueError(f"{kind} takes {len(fills)} pictures at a time")
     width, height = SCENE_PX.get(side, (side, side))
     letterbox = Letterbox.within(width, height, side, side)
     frames = [
@@ -72,18 +72,28 @@ def measure(model: Path, side: int, kind: RuntimeKind, batch: int, threads: int,
         for number in range(FRAMES)
     ]
 
-    def once() -> tuple[float, float, float, int]:
-        began = time.perf_counter()
-        for number, fill in enumerate(fills):
-            fill.fill(frames[number % FRAMES], letterbox)
-        filled = time.perf_counter()
-        outputs = runtime.run(batch) if batch > 1 else runtime.run()
-        ran = time.perf_counter()
-        boxes = 0
+    def fill() -> None:
+        for number, one in enumerate(fills):
+            one(frames[number % FRAMES], letterbox)
+
+    def decode(outputs: Any) -> int:
+        found = 0
         for number in range(batch):
-            found = family.decode([output[number : number + 1] for output in outputs], CONF, (side, side))
-            boxes += len(settled(found, family.iou, 80).scores)
-        return filled - began, ran - filled, time.perf_counter() - ran, boxes
+            one = family.decode([output[number : number + 1] for output in outputs], CONF, (side, side))
+            found += len(settled(one, family.iou, family.classes(signature)).scores)
+        return found
+
+    def once() -> tuple[list[float], int]:
+        """Seconds of pre, infer and nms; on a GPU that finds boxes itself infer is all that it does."""
+        began = time.perf_counter()
+        fill()
+        filled = time.perf_counter()
+        if ends is not None and ends.form is not None:
+            boxes, ran = sum(len(kept.scores) for kept in runtime.find(batch)), time.perf_counter()
+        else:
+            outputs, ran = runtime.run(batch), time.perf_counter()
+            boxes = decode(outputs)
+        return [filled - began, ran - filled, time.perf_counter() - ran], boxes
 
     for _ in range(WARM_ROUNDS):
         once()
@@ -91,12 +101,15 @@ def measure(model: Path, side: int, kind: RuntimeKind, batch: int, threads: int,
     boxes = 0
     until = time.perf_counter() + seconds
     while len(rounds) < 5 or time.perf_counter() < until:
-        *times, found = once()
+        times, found = once()
         rounds.append([1e3 * spent / batch for spent in times])
         boxes += found
     pre, infer, nms = (float(part) for part in np.median(rounds, axis=0))
-    if kind in CPU_KINDS:
-        copy, memory = 0.0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+    if ends is None:
+        stages, memory = Stages(pre, infer, nms, 0.0), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
     else:
-        copy, memory = None, read_state().used_mib
-    return Measured(Stages(pre, infer, nms, copy), np.array(rounds), boxes / len(rounds) / batch, memory)
+        apart = [runtime.stages(batch) for _ in range(STAGE_ROUNDS)]
+        median = {name: 1e3 * float(np.median([took[name] for took in apart])) / batch for name in apart[0]}
+        stages = Stages(pre + median["pre"], median["infer"], nms + median["nms"], median["copy"])
+        memory = read_state().used_mib
+    return Measured(stages, np.sum(rounds, axis=1), boxes / len(rounds) / batch, memory)

@@ -86,6 +86,8 @@ def _runtimes() -> Iterator[Finding]:
     for kind in GPU_KINDS:
         why = trouble(kind)
         yield Finding(f"runtime {kind}", why is None, why or "usable", needed=False)
+    if trouble("tensorrt") is None:
+        yield _plan(default_face_model())
     for precision in ("f32", "int8"):
         path = default_face_model(precision)  # type: ignore[arg-type]
         digest = f", sha256 {sha256(path.read_bytes()).hexdigest()[:16]}" if path.is_file() else ""
@@ -102,6 +104,22 @@ def _runtimes() -> Iterator[Finding]:
         yield Finding("detector", True, says)
     except RuntimeFailure as error:
         yield Finding("detector", False, str(error))
+
+
+def _plan(model: Path) -> Finding:
+    """Whether `fancam serve --runtime tensorrt` begins with TensorRT."""
+    from engines.plans.library import load_library
+    from engines.plans.load import load_plan
+    from engines.plans.store import PlanError
+    from server.studio.plans import runtime_meanwhile
+
+    try:
+        key = load_plan(load_library(), model).key
+    except PlanError as error:
+        mend = f"fancam serve --runtime tensorrt builds it while {runtime_meanwhile()} serves"
+        return Finding(f"plan of {model.stem}", False, str(error), mend, needed=False)
+    height, width = key.size
+    return Finding(f"plan of {model.stem}", True, f"{key.precision}, {width} × {height}")
 
 
 def _models() -> Iterator[Finding]:

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.detect.families import Found, Look, class_names, family_of
+from engines.detect.families.family import no_landmarks
 from engines.detect.letterbox import Letterbox
 from engines.detect.nms import suppress
+from engines.detect.on_gpu import ends_of
 from engines.detect.picture import PictureInput
 from engines.frame import F32, Detections, Frame
 from engines.models import default_face_model
@@ -29,6 +31,7 @@ from engines.runtimes import (
     read_signature,
     trouble,
 )
+from engines.runtimes.kernels.ends import Kept
 
 DEFAULT_LONG_SIDE: Final = 640
 LEAST_SCORE: Final = 0.1
@@ -41,6 +44,17 @@ class Ready(NamedTuple):
 
     runtime: Runtime
     fill: list[Callable[[Frame, Letterbox], None]]
+
+
+def filling(runtime: Any, look: Look | None) -> list[Callable[[Frame, Letterbox], None]]:
+    """How a frame gets into each of a runtime's slots: on a GPU that lays frames out itself it is only handed over."""
+    if runtime.ends is None:
+        return [_filling(slot, look) for slot in runtime.slots]
+
+    def placing(number: int) -> Callable[[Frame, Letterbox], None]:
+        return lambda frame, box: runtime.place(number, frame, box.inner_w, box.inner_h)
+
+    return [placing(number) for number in range(len(runtime.slots))]
 
 
 def _filling(slot: Mapping[str, NDArray[Any]], look: Look | None) -> Callable[[Frame, Letterbox], None]:
@@ -112,6 +126,9 @@ class Detector:
     def _run(self, ready: Ready, batch: Sequence[tuple[Frame, Letterbox]]) -> list[Detections]:
         for fill, (frame, letterbox) in zip(ready.fill, batch, strict=False):
             fill(frame, letterbox)
+        if ready.runtime.ends is not None and ready.runtime.ends.form is not None:
+            kept = ready.runtime.find(len(batch))  # type: ignore[attr-defined]
+            return [self._kept(one, *given) for one, given in zip(kept, batch, strict=True)]
         outputs = ready.runtime.run(len(batch))
         if (
             len(ready.fill) == 1
@@ -125,10 +142,17 @@ class Detector:
 
     def _decoded(self, outputs: list[F32], frame: Frame, letterbox: Letterbox) -> Detections:
         found = self.family.decode(outputs, self.conf, (letterbox.net_h, letterbox.net_w))
-        found = settled(found, self.family.iou, len(self.names))
+        return self._detections(settled(found, self.family.iou, len(self.names)), frame, letterbox, True)
+
+    def _kept(self, kept: Kept, frame: Frame, letterbox: Letterbox) -> Detections:
+        """Where there was no room for all, what was found is not complete."""
+        found = Found(kept.boxes, kept.scores, kept.classes, no_landmarks(len(kept.scores)))
+        return self._detections(found, frame, letterbox, kept.all)
+
+    def _detections(self, found: Found, frame: Frame, letterbox: Letterbox, complete: bool) -> Detections:
         return Detections(
             letterbox.to_frame(found.boxes), found.scores, found.classes, letterbox.to_frame(found.landmarks),
-            frame.rtp_time, frame.width, frame.height, complete=True,
+            frame.rtp_time, frame.width, frame.height, complete=complete,
             names=self.names, face_names=self.face_names,
         )  # fmt: skip
 
@@ -151,8 +175,11 @@ class Detector:
         shape = letterbox.net_h, letterbox.net_w
         ready = self._ready.pop(shape, None)
         if ready is None:
-            runtime = open_runtime(self.model, *shape, kind=self.kind, precision=self.precision, threads=self.threads)
-            ready = Ready(runtime, [_filling(slot, self.family.look) for slot in runtime.slots])
+            ends = ends_of(self.family, self.conf, len(self.names)) if self.kind in GPU_KINDS else None
+            runtime = open_runtime(
+                self.model, *shape, kind=self.kind, precision=self.precision, threads=self.threads, ends=ends
+            )
+            ready = Ready(runtime, filling(runtime, self.family.look))
             while len(self._ready) >= SHAPES_KEPT:
                 del self._ready[next(iter(self._ready))]
         self._ready[shape] = ready

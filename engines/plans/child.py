@@ -20,6 +20,8 @@ from engines.plans.load import onnx_sha256
 from engines.plans.store import PlanError, Store
 
 SAY_EVERY_S: Final = 0.2
+NICENESS: Final = 10
+"""Who serves on this machine goes first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,21 @@ def built_already(order: Order) -> bool:
     )
 
 
+def order_anew(model: Path, target: Target, store: Store, otherwise: Settings, library: str = "tensorrt") -> Order:
+    """What builds the plan of `model` for `target`: as the nearest that there is of it was built, or by `otherwise`.
+
+    Raises:
+        PlanError: the file cannot be read.
+    """
+    onnx = onnx_sha256(model)
+    found = [key for key in store.built() if key.onnx == onnx]
+    if not found:
+        return Order(model, target, otherwise, store.folder, library)
+    key = min(found, key=lambda key: len(target.differences(key.target)))
+    settings = Settings(key.buckets, key.size, key.workspace_mib, key.level)
+    return Order(model, target, settings, store.folder, library, key.precision)
+
+
 def _say(what: dict[str, Any]) -> None:
     print(json.dumps(what), flush=True)
 
@@ -134,6 +151,7 @@ def _end_with_parent() -> None:
 
 def main() -> None:
     asked = json.loads(sys.stdin.readline())
+    os.nice(NICENESS)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     settings = asked["settings"]
     buckets = tuple((least, usual, most) for least, usual, most in settings["buckets"])

@@ -6,12 +6,15 @@ import logging
 import sys
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from numpy.typing import NDArray
 
 from engines.frame import F32
 from engines.runtimes.signature import Signature
+
+if TYPE_CHECKING:
+    from engines.runtimes.kernels.ends import Ends
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +52,8 @@ class Runtime(Protocol):
     slots: list[dict[str, NDArray[Any]]]
     inputs: dict[str, NDArray[Any]]
     """The first slot."""
+    ends: Ends | None
+    """What a GPU does besides the network (`on_gpu.py`): frames are placed, slots are empty. None on a CPU."""
 
     def run(self, count: int = 1) -> list[F32]:
         """The outputs for the first `count` slots, (count, …), in the network's order, valid until the next run."""
@@ -62,10 +67,11 @@ def open_runtime(
     kind: RuntimeKind = "openvino",
     precision: Precision = "f32",
     threads: int = 1,
+    ends: Ends | None = None,
 ) -> Runtime:
     """Compile an ONNX network for pictures of `height` × `width` px.
 
-    `precision` is what an f32 model shall compute in; a model that is int8 itself stays so.
+    `precision` is what an f32 model shall compute in; a model that is int8 itself stays so. `ends`: for a GPU.
 
     Raises:
         RuntimeFailure: in one line, what is missing.
@@ -81,14 +87,14 @@ def open_runtime(
             raise RuntimeFailure(why)
         from engines.runtimes.torch_cuda import TorchCudaRuntime
 
-        return TorchCudaRuntime(model, height, width)
+        return TorchCudaRuntime(model, height, width, ends=ends)
     if kind == "tensorrt":
         if why := trouble(kind):
             raise RuntimeFailure(why)
         from engines.runtimes.tensorrt import TensorRtRuntime, open_plan
 
         outputs = [port.name for port in read_signature(model, "onnxruntime").outputs]
-        return TensorRtRuntime(*open_plan(model, (height, width)), outputs)
+        return TensorRtRuntime(*open_plan(model, (height, width)), outputs, ends=ends)
     from engines.runtimes.onnxruntime import OnnxRuntime
 
     return OnnxRuntime(model, height, width, precision, threads)

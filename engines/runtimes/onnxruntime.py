@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import onnxruntime as ort
@@ -11,6 +11,9 @@ import onnxruntime as ort
 from engines.frame import F32
 from engines.runtimes import PROBE_SIZE, Precision, RuntimeFailure, RuntimeKind, is_quantised
 from engines.runtimes.signature import Port, Signature, declared_size, input_shapes
+
+if TYPE_CHECKING:
+    from engines.runtimes.kernels.ends import Ends
 
 DTYPES: Final = {"float": "float32", "double": "float64"}
 """Its names of element types where they are not numpy's."""
@@ -64,6 +67,7 @@ class OnnxRuntime:
 
     kind: RuntimeKind = "onnxruntime"
     batches: tuple[int, ...] = (1,)
+    ends: Ends | None = None
 
     def __init__(self, model: Path, height: int, width: int, precision: Precision, threads: int) -> None:
         self._session = _session(model, threads)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import openvino as ov
@@ -21,6 +21,9 @@ from engines.runtimes import (
     is_quantised,
 )
 from engines.runtimes.signature import Port, Shape, Signature, declared_size, input_shapes
+
+if TYPE_CHECKING:
+    from engines.runtimes.kernels.ends import Ends
 
 
 @cache
@@ -85,6 +88,7 @@ class OpenVinoRuntime:
 
     kind: RuntimeKind = "openvino"
     batches: tuple[int, ...] = (1,)
+    ends: Ends | None = None
 
     def __init__(self, model: Path, height: int, width: int, precision: Precision, threads: int) -> None:
         network = _read(model)

@@ -5,8 +5,10 @@ Which of TensorRT's names are used is held against the real bindings of 10.13 an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -20,9 +22,13 @@ from engines.plans.gpu import read_gpu
 from engines.plans.library import load_library
 from engines.plans.load import load_plan
 from engines.plans.store import Plan, PlanError
-from engines.runtimes import RuntimeFailure, RuntimeKind, batch_for, onnxruntime
+from engines.runtimes import RuntimeFailure, RuntimeKind, onnxruntime
+from engines.runtimes.kernels import Kind, Launcher, Module
+from engines.runtimes.kernels.ends import BoxesOut, Ends, FramesIn, places_of
+from engines.runtimes.on_gpu import OnGpu, Part
 from engines.runtimes.signature import Port, Signature
 
+KINDS: Final[dict[str, Kind]] = {"float16": "f16", "float32": "f32"}
 PRECISIONS: Final = {"fp32": "f32", "fp16": "f16", "int8": "int8"}
 
 
@@ -74,13 +80,17 @@ def sized(said: Signature, plan: Plan) -> Signature:
     return replace(said, inputs=inputs, outputs=tuple(shaped(port, 1) for port in said.outputs), size=(height, width))
 
 
-class TensorRtRuntime:
-    """One engine on one stream. `trt`: the module, `gpu`: where it runs; `outputs`: their names in the network's order."""
+class TensorRtRuntime(OnGpu):
+    """One engine on one stream. `trt`: the module, `gpu`: where it runs; `outputs`: their names in the network's order; `load`: makes
+    a launcher of the kernels on a stream."""
 
     kind: RuntimeKind = "tensorrt"
 
-    def __init__(self, trt: ModuleType, plan: Plan, outputs: Sequence[str] | None = None, gpu: Any = None) -> None:
-        self._trt, self._plan = trt, plan
+    def __init__(
+        self, trt: ModuleType, plan: Plan, outputs: Sequence[str] | None = None, gpu: Any = None, *,
+        ends: Ends | None = None, load: Callable[[int], Launcher] | None = None,
+    ) -> None:  # fmt: skip
+        self._trt, self._plan, self.ends = trt, plan, ends
         self._gpu = gpu or _open_gpu()
         self.precision = PRECISIONS[plan.key.precision]
         self.batches = tuple(most for _, _, most in plan.key.buckets)
@@ -91,6 +101,8 @@ class TensorRtRuntime:
             if self._engine is None:
                 raise RuntimeFailure(f"{plan.path}: TensorRT does not load it; fancam engines build makes it anew")
             self._open_buffers(outputs)
+            if ends is not None:
+                self._open_ends(ends, (load or Module)(self._gpu.handle))
         self._contexts: dict[int, Any] = {}
         self._graphs: dict[int, Any] = {}
 
@@ -99,15 +111,22 @@ class TensorRtRuntime:
         trt, engine = self._trt, self._engine
         names = [engine.get_tensor_name(number) for number in range(engine.num_io_tensors)]
         taken = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
-        self._outputs = list(outputs or (name for name in names if name not in taken))
+        self._taken, self._outputs = taken, list(outputs or (name for name in names if name not in taken))
+        filled = [] if self.ends else taken
+        fetched = [] if self.ends and self.ends.form else self._outputs
         self._here: dict[str, NDArray[Any]] = {}
         self._there: dict[str, Any] = {}
+        self._shapes: dict[str, tuple[int, ...]] = {}
+        """Of one picture."""
+        self._dtypes: dict[str, np.dtype[Any]] = {}
         for name in (*taken, *self._outputs):
             shape = self.batches[-1], *tuple(engine.get_tensor_shape(name))[1:]
             if min(shape) < 0:
                 raise RuntimeFailure(f"{self._plan.path}: {name} has no fixed shape: {shape}")
-            self._here[name] = self._gpu.page_locked(shape, np.dtype(trt.nptype(engine.get_tensor_dtype(name))))
-            self._there[name] = self._gpu.allocate(self._here[name].nbytes)
+            self._shapes[name], self._dtypes[name] = shape[1:], np.dtype(trt.nptype(engine.get_tensor_dtype(name)))
+            self._there[name] = self._gpu.allocate(math.prod(shape) * self._dtypes[name].itemsize)
+            if name in filled or name in fetched:
+                self._here[name] = self._gpu.page_locked(shape, self._dtypes[name])
         self._workspace_bytes = engine.device_memory_size_v2
         self._workspace = self._gpu.allocate(self._workspace_bytes)
         # A plan may take half precision, who fills a slot gives single.
@@ -115,24 +134,62 @@ class TensorRtRuntime:
             name: np.zeros(self._here[name].shape, np.float32)
             if self._here[name].dtype == np.float16
             else self._here[name]
-            for name in taken
+            for name in filled
         }
-        self.slots = [
+        self.slots: list[dict[str, NDArray[Any]]] = [
             {name: values[number] for name, values in self._given.items()} for number in range(self.batches[-1])
         ]
         self.inputs = self.slots[0]
 
+    def _open_ends(self, ends: Ends, launcher: Launcher) -> None:
+        most, shapes = self.batches[-1], [self._shapes[name] for name in self._taken]
+        addresses = [int(self._there[name]) for name in self._taken]
+        kind = KINDS.get(self._dtypes[self._taken[0]].name, "f16")
+        self._frames = FramesIn(launcher, self._gpu, most, shapes[0][-2:], ends.look, addresses, kind)  # type: ignore[arg-type]
+        if ends.form is not None:
+            places = places_of(ends.form, [(most, *self._shapes[name]) for name in self._outputs])
+            self._boxes = BoxesOut(launcher, self._gpu, ends, most, places)
+
     def run(self, count: int = 1) -> list[F32]:
-        batch = batch_for(count, self.batches)
+        self._go(count)
+        return [self._here[name][:count].astype(np.float32, copy=False) for name in self._outputs]
+
+    def _context(self) -> Any:
+        return self._gpu
+
+    def _wait(self) -> None:
+        self._gpu.synchronize()
+
+    def _parts(self, count: int, batch: int) -> Iterator[Part]:
+        if batch not in self._graphs:
+            self._prepare(batch)
+        if self._frames is None:
+            yield "copy", partial(self._upload, count, batch)
+        else:
+            yield "copy", partial(self._frames.upload, count)
+            yield "pre", partial(self._frames.lay_out, count)
+        yield "infer", self._graphs[batch].launch
+        if self._boxes is None:
+            yield "copy", partial(self._download, batch)
+        else:
+            yield "nms", partial(self._suppress, self._boxes, batch)
+            yield "copy", partial(self._boxes.download, batch)
+
+    def _upload(self, count: int, batch: int) -> None:
         for name, values in self._given.items():
             if values is not self._here[name]:
                 np.copyto(self._here[name][:count], values[:count])
-        with self._gpu:
-            if batch not in self._graphs:
-                self._prepare(batch)
-            self._graphs[batch].launch()
-            self._gpu.synchronize()
-        return [self._here[name][:count].astype(np.float32, copy=False) for name in self._outputs]
+            self._gpu.upload(self._there[name], self._here[name][:batch])
+
+    def _download(self, batch: int) -> None:
+        for name in self._outputs:
+            self._gpu.download(self._here[name][:batch], self._there[name])
+
+    def _suppress(self, boxes: BoxesOut, batch: int) -> None:
+        shapes = [(batch, *self._shapes[name]) for name in self._outputs]
+        boxes.suppress(
+            [int(self._there[name]) for name in self._outputs], shapes, KINDS[self._dtypes[self._outputs[0]].name]
+        )
 
     def _prepare(self, batch: int) -> None:
         """A context at fixed addresses, run once plainly, which TensorRT wants after a change of shapes, then captured."""
@@ -142,8 +199,8 @@ class TensorRtRuntime:
             raise RuntimeFailure(f"{self._plan.path}: TensorRT makes no context of it")
         self._must(context.set_optimization_profile_async(self.batches.index(batch), gpu.handle), "take its profile")
         context.set_device_memory(int(self._workspace), self._workspace_bytes)
-        for name in self._given:
-            self._must(context.set_input_shape(name, (batch, *self._here[name].shape[1:])), f"take {batch} of {name}")
+        for name in self._taken:
+            self._must(context.set_input_shape(name, (batch, *self._shapes[name])), f"take {batch} of {name}")
         for name, memory in self._there.items():
             self._must(context.set_tensor_address(name, int(memory)), f"use the memory of {name}")
         if missing := context.infer_shapes():
@@ -151,11 +208,7 @@ class TensorRtRuntime:
         gpu.synchronize()
 
         def work() -> None:
-            for name in self._given:
-                gpu.upload(self._there[name], self._here[name][:batch])
             self._must(context.execute_async_v3(gpu.handle), "run")
-            for name in self._outputs:
-                gpu.download(self._here[name][:batch], self._there[name])
 
         work()
         gpu.synchronize()
@@ -174,6 +227,7 @@ class TensorRtRuntime:
             self._contexts.clear()
             del self._engine, self._runtime
             self._there.clear()
+            self._frames = self._boxes = None
             del self._workspace
         self._gpu.close()
 

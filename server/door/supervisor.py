@@ -198,6 +198,8 @@ class Supervisor:
             studio.ready = message.json()
             if self._serving is None:
                 self._promote(studio)
+            elif studio is self._serving:  # with another runtime
+                self._tell(studio)
         elif message.kind is Kind.SLATE or (studio is self._serving and message.kind is not Kind.PONG):
             self._on_message(message)
 
@@ -238,9 +240,14 @@ class Supervisor:
         if self._may_renice:
             studio.set_niceness(0)
         self._start_due_s = max(self._start_due_s, time.monotonic() + SPARE_DELAY_S)
-        told = ", ".join(f"{name} {value}" for name, value in (studio.ready or {}).items() if name != "pid")
-        logger.info("studio %d serves: %s", studio.process.pid, told)
+        self._tell(studio)
         self._on_ready()
+
+    def _tell(self, studio: StudioProcess) -> None:
+        ready = studio.ready or {}
+        self.metrics.runtime_meanwhile.set("asked" in ready)
+        told = ", ".join(f"{name} {value}" for name, value in ready.items() if name != "pid")
+        logger.info("studio %d serves: %s", studio.process.pid, told)
 
     async def _start(self) -> None:
         """Start one more studio; the first is in a hurry, a spare is not."""

@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import threading
+from functools import partial
 from types import FrameType
 from typing import Any, Final, NoReturn
 
@@ -22,6 +23,7 @@ from engines.runtimes import GPU_KINDS
 from server import logs
 from server.studio.calibrate import known_or_measured
 from server.studio.canary import finds_known_face
+from server.studio.plans import Plans, models_of
 from server.studio.studio import Studio
 
 logger = logging.getLogger("server.studio")
@@ -34,14 +36,18 @@ EXIT_FATAL: Final = 70
 DETECTOR_SETTINGS: Final = ("runtime", "precision", "long_side", "threads", "conf")
 
 
-def make_detector(settings: dict[str, Any]) -> Detector:
-    """The detector that the HELLO asks for; what it does not mention stays at the default."""
+def make_detector(settings: dict[str, Any], plans: Plans) -> Detector:
+    """The detector that the HELLO asks for; what it does not mention stays at the default. Where a plan is still to be built, of
+    another runtime."""
     wishes = {name: settings[name] for name in DETECTOR_SETTINGS if name in settings}
+    networks = Networks.from_json(settings.get("networks", ()))
     if wishes.get("runtime") in GPU_KINDS:
         # CUDA maps the memory of all devices into the address space: no limit of that leaves it room.
         most = resource.getrlimit(resource.RLIMIT_AS)[1]
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
-    return open_networks(Networks.from_json(settings.get("networks", ())), **wishes)
+    if wishes.get("runtime") == "tensorrt":
+        wishes["runtime"] = plans.runtime(models_of(networks))
+    return open_networks(networks, **wishes)
 
 
 def die(reason: str) -> NoReturn:
@@ -76,7 +82,9 @@ def main() -> None:
     link.setblocking(True)
     status = 0
     try:
-        Studio(link, make_detector, finds_known_face, die, known_or_measured).run()
+        plans = Plans()
+        wanted = partial(make_detector, plans=plans)
+        Studio(link, wanted, finds_known_face, die, known_or_measured, plans.built).run()
     except SystemExit:
         pass
     except Exception:

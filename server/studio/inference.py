@@ -79,14 +79,17 @@ class _Worker:
     deadline_ns: int
     serves: list[Sink] = field(default_factory=list)
     abandoned: bool = False
+    """What it still gives is not wanted."""
+    retired: bool = False
+    """It finishes what it has, and another goes on."""
 
 
 class Inference:
     """Detects in the newest frames of all streams.
 
     `make_detector` is called in each worker's thread; `canary` says whether a detector finds what it must find in a known
-    picture. `on_ready` is called once, with the first detector that is warm and has passed; `on_fatal` when
-    detectors have hung or failed to start more often than restarting them is worth.
+    picture. `on_ready` is called with the first detector that is warm and has passed, and with each that takes its place by
+    `renew`; `on_fatal` when detectors have hung or failed to start more often than restarting them is worth.
     """
 
     def __init__(
@@ -131,6 +134,11 @@ class Inference:
             self._closed = True
             self._changed.notify_all()
 
+    def renew(self) -> None:
+        """Make another detector while the present ones serve; when it is warm and has passed its check it takes their place. One that
+        does not come so far is given up."""
+        threading.Thread(target=self._run, args=(_Worker(0), True), name="inference", daemon=True).start()
+
     def allow(self, extra_ns: int) -> None:
         """The process itself stood still for so long: no worker is to blame for it."""
         with self._changed:
@@ -172,19 +180,23 @@ class Inference:
             stream.failed(reason)
         if self._restarts > MAX_RESTARTS:
             self._on_fatal(f"{reason}, after {MAX_RESTARTS} restarts")
-        elif not self._closed:
+        elif not (self._closed or worker.retired):
             if not self._workers:
                 self.trouble = reason
             self._start_worker()
 
-    def _run(self, worker: _Worker) -> None:
+    def _run(self, worker: _Worker, renewing: bool = False) -> None:
         warm: set[Warm] = set()
         try:
             detector = self._make_detector()
             for (width, height), side in product(COMMON_SIZES, SIDES_PX):
                 self._warm_up(detector, warm, width, height, side)
+            if renewing:
+                self._succeed(worker, detector)
         except Exception as error:  # noqa: BLE001 (whatever a runtime raises: the process must live to show the slate)
             logger.warning("the detector cannot be started: %r", error)
+            if renewing:
+                return
             time.sleep(1)
             if not worker.abandoned:
                 self._replace(worker, (), FAILED)
@@ -203,8 +215,27 @@ class Inference:
             jobs = self._next(worker, canary_due_ns)
             if worker.abandoned or self._closed:
                 return
+            if worker.retired and not jobs:
+                self._workers.remove(worker)
+                return
             for side, group in _by_side(jobs).items():
                 self._serve(worker, detector, warm, side, group)
+
+    def _succeed(self, worker: _Worker, detector: Detector) -> None:
+        """Take the place of the workers there are.
+
+        Raises:
+            RuntimeError: the detector does not find the known face.
+        """
+        detector.long_side = FULL_SIDE_PX
+        if not self._canary(detector):
+            raise RuntimeError("it did not find the known face")
+        self._on_ready(detector)
+        with self._changed:
+            for other in self._workers:
+                other.retired = True
+            self._workers.append(worker)
+            self._changed.notify_all()
 
     def _check(self, worker: _Worker, detector: Detector) -> bool:
         worker.deadline_ns = time.monotonic_ns() + CHECK_NS
@@ -215,7 +246,7 @@ class Inference:
             logger.warning("the detector failed in its check: %r", error)
             passed = False
         with self._changed:
-            if worker.abandoned:
+            if worker.abandoned or worker.retired:
                 return False
             worker.deadline_ns = 0
             self.trouble = None if passed else CANARY_LOST
@@ -227,7 +258,7 @@ class Inference:
     def _next(self, worker: _Worker, until_ns: int) -> list[Job]:
         """Wait for frames; none at `until_ns`, or when this worker is to end."""
         with self._changed:
-            while not (self._closed or worker.abandoned):
+            while not (self._closed or worker.abandoned or worker.retired):
                 now_ns = time.monotonic_ns()
                 choice = self._scheduler.pick(now_ns)
                 if choice.batch or choice.hopeless:

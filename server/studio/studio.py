@@ -39,7 +39,7 @@ class Studio:
 
     `make_detector(settings)` makes a detector, in the thread that will use it; `canary` says whether one finds the face in a
     known picture, `measure` what the stages cost with it. `on_fatal` is called from any thread when the studio cannot go
-    on: the process must end.
+    on: the process must end. `renewed` is set from outside when `make_detector` has come to give a better one.
     """
 
     def __init__(
@@ -49,10 +49,12 @@ class Studio:
         canary: Callable[[Detector], bool],
         on_fatal: Callable[[str], None],
         measure: Callable[[Detector], dict[str, Cost]] = lambda detector: {},
+        renewed: threading.Event | None = None,
     ) -> None:
         self._link = link
         self._make_detector, self._canary, self._on_fatal = make_detector, canary, on_fatal
         self._measure, self._costs = measure, Costs()
+        self._renewed = renewed or threading.Event()
         self._ladder, self._door, self._machine = Ladder(), DoorShare(os.getppid()), Machine()
         self._outbox = Outbox(link, on_fatal)
         self._detector_tally = Tally()
@@ -148,7 +150,11 @@ class Studio:
 
     def _ready(self, detector: Detector) -> None:
         self._costs.begin_with(self._measure(detector))
-        self._outbox.send_json(Kind.READY, 0, {"pid": os.getpid(), **detector.describe()})
+        told = {"pid": os.getpid(), **detector.describe()}
+        asked = self._settings.get("runtime", "auto")
+        if asked not in ("auto", told["runtime"]):
+            told["asked"] = asked
+        self._outbox.send_json(Kind.READY, 0, told)
 
     def _open_stream(self, message: Message) -> None:
         assert self._inference is not None
@@ -253,6 +259,9 @@ class Studio:
                 self._inference.allow(now_ns - last_ns)
             last_ns = now_ns
             self._inference.watch(now_ns)
+            if self._renewed.is_set():
+                self._renewed.clear()
+                self._inference.renew()
             if now_ns - reported_ns >= STATS_INTERVAL_NS:
                 self._outbox.send_json(Kind.STATS, 0, self._stats((now_ns - reported_ns) / 1e9))
                 reported_ns = now_ns

@@ -28,8 +28,8 @@ def network(tmp_path: Path) -> Path:
 
 
 def row(net: str, infer: float) -> dict[str, object]:
-    rounds = np.tile([0.1, infer, 0.2], (10, 1))
-    return sizes.row_of(net, 32, CEILING, 2, Measured(Stages(0.1, infer, 0.2, 0.0), rounds, 5.0, 100), None)
+    stages = Stages(0.1, infer, 0.2, 0.0)
+    return sizes.row_of(net, 32, CEILING, 2, Measured(stages, np.full(10, sum(stages)), 5.0, 100), None)
 
 
 @pytest.mark.parametrize("kind", ["openvino", "onnxruntime"])
@@ -82,6 +82,29 @@ def test_compare_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFix
 def test_bad_input(words: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("bench", "sizes", *words) == 2
     assert says in capsys.readouterr().err
+
+
+def test_without_a_gpu_nothing_is_begun(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sizes, "trouble", lambda kind: "torch 2.11 finds no NVIDIA GPU")
+    assert run("bench", "sizes", "--runtime", "torch_cuda") == 1
+    assert "finds no NVIDIA GPU" in capsys.readouterr().err
+
+
+def test_a_run_that_is_ended_leaves_what_it_has(
+    network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def ended(net: str, *_: object) -> Path:
+        if net == "s":
+            raise KeyboardInterrupt
+        return network
+
+    monkeypatch.setattr(sizes, "cpu_ceiling", lambda threads: CEILING)
+    monkeypatch.setattr(sizes, "network", ended)
+    monkeypatch.setattr(sizes, "measure", lambda *_: Measured(Stages(1, 2, 3, 0), np.full(5, 6.0), 2, 9))
+    with pytest.raises(KeyboardInterrupt):
+        sizes.command(nets="n,s", batch="1", runtime="openvino", threads=1, seconds=0.1, onnx=tmp_path, out=tmp_path)
+    assert [row["net"] for row in json.loads((tmp_path / "sizes_openvino.json").read_text())["rows"]] == ["n"]
+    assert (tmp_path / "sizes_openvino.png").is_file()
 
 
 def test_a_network_that_is_not_there(

@@ -7,10 +7,16 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from benchmarks.wire import free_udp_ports
+from engines.models import default_face_model
+from engines.plans.gpu import Gpu
+from engines.plans.key import Key, Target
+from engines.plans.load import onnx_sha256
+from engines.plans.store import Store
 from tests.client.command import run
 
 
@@ -97,3 +103,26 @@ def test_ports_that_are_all_in_use_and_settings_that_will_not_do(
     monkeypatch.setenv("FANCAM_UDP_PORTS", "5")
     assert run("doctor") == 1
     assert "MISSING settings: FANCAM_UDP_PORTS" in capsys.readouterr().out
+
+
+def test_a_plan_that_does_not_fit_is_told_with_what_serves_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a machine with TensorRT and a GPU, both made up."""
+    monkeypatch.setattr("engines.runtimes.trouble", lambda kind: None if kind == "tensorrt" else "no GPU")
+    library = ModuleType("tensorrt")
+    library.__version__ = "11.4"  # type: ignore[attr-defined]
+    monkeypatch.setattr("engines.plans.library.load_library", lambda: library)
+    monkeypatch.setattr("engines.plans.load.read_gpu", lambda index: Gpu("NVIDIA H200", "590.1", "9.0", 1))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for driver, ok, says in (
+        ("580.65", False, "the driver was 580.65 and is 590.1"),
+        ("590.1", True, "fp32, 640 × 640"),
+    ):
+        target = Target("tensorrt 11.4", driver, "NVIDIA H200", "9.0")
+        Store().put(Key(onnx_sha256(default_face_model()), "fp32", (640, 640), ((1, 1, 1),), 3, 0, target), {}, b"plan")
+        assert run("doctor", "--json") == 0
+        (found,) = (one for one in json.loads(capsys.readouterr().out) if one["what"] == "plan of face_nano")
+        assert found["ok"] is ok
+        assert says in found["says"]
+        assert "while auto serves" in found["mend"] or ok

@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from tests.engines.host_kernels import HostLauncher, build
+
 Work = Callable[[], None]
 
 
@@ -147,6 +149,22 @@ def view(address: int, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     kind = np.dtype(dtype)
     raw = (ctypes.c_ubyte * (int(np.prod(shape)) * kind.itemsize)).from_address(address)
     return np.frombuffer(raw, kind).reshape(shape)
+
+
+class FakeLauncher:
+    """The kernels on this GPU: built as host C++, run when the stream is waited for."""
+
+    def __init__(self, gpu: FakeGpu) -> None:
+        self._gpu, self._host = gpu, HostLauncher(build())
+
+    def launch(self, name: str, x: int, y: int, threads: int, args: Any) -> None:
+        self._gpu.add(lambda: self._host.launch(name, x, y, threads, args))
+
+    def upload(self, there: int, here: np.ndarray) -> None:
+        self._gpu.add(lambda: self._host.upload(there, here))
+
+    def download(self, here: np.ndarray, there: int) -> None:
+        self._gpu.add(lambda: self._host.download(here, there))
 
 
 Tensors = dict[str, tuple[str, tuple[int, ...], str]]

@@ -15,14 +15,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engines.detect.detector import open_detector
+from engines.detect.detector import open_detector, settled
+from engines.detect.families import Look
+from engines.detect.families.yolov5 import ANCHORS_P5, P5, decode_maps
+from engines.detect.letterbox import Letterbox
+from engines.detect.on_gpu import look_of
+from engines.detect.picture import PictureInput
 from engines.frame import Frame
 from engines.models import default_face_model
 from engines.plans.key import Key, Target
 from engines.plans.store import Plan
 from engines.runtimes import RuntimeFailure, open_runtime, read_signature
+from engines.runtimes.kernels.ends import Ends, Form
 from engines.scene.scene import random_scene
-from tests.contract.fake_gpu import FakeGpu, Tensors, fake_tensorrt
+from tests.contract.fake_gpu import FakeGpu, FakeLauncher, Tensors, fake_tensorrt
 from tests.contract.trt_surface import NotHere, surface
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -213,6 +219,82 @@ def test_a_plan_that_does_not_load_says_so(gpu: FakeGpu) -> None:
     assert gpu.depth == 0
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_frames_of_all_sizes_go_in_and_boxes_come_out(gpu: FakeGpu, dtype: str) -> None:
+    """As the CPU lays frames out, decodes and suppresses; the network only sees how light its picture is."""
+    from engines.runtimes.tensorrt import TensorRtRuntime
+
+    size, values, rng = (96, 128), 5 + 4, np.random.default_rng(3)
+    shapes = [(3, size[0] // stride, size[1] // stride, values) for stride in P5]
+    answers = [rng.normal(-1, 2, (9, *shape)).astype(dtype) for shape in shapes]
+
+    def answer(pictures: np.ndarray) -> dict[str, np.ndarray]:
+        light = np.median(pictures[:, 1].astype(np.float32), (1, 2))
+        which = np.clip(np.nan_to_num(np.round(light * 8)), 0, 8).astype(int)  # at first it runs on what nobody wrote
+        return {f"o{stride}": values[which] for stride, values in zip(P5, answers, strict=True)}
+
+    tensors: Tensors = {"images": ("INPUT", (-1, 3, *size), dtype)}
+    tensors |= {f"o{stride}": ("OUTPUT", (-1, *shape), dtype) for stride, shape in zip(P5, shapes, strict=True)}
+    module = fake_tensorrt(gpu, tensors, BUCKETS, lambda seen: answer(seen["images"]))
+    look = Look()
+    runtime = TensorRtRuntime(
+        module, plan(), list(tensors)[1:], ends=Ends(look_of(look), Form("maps", P5, ANCHORS_P5), 0.6, 0.45),
+        load=lambda stream: FakeLauncher(gpu),
+    )  # fmt: skip
+    assert runtime.slots == [{}] * 8
+    picture = np.zeros((3, *size), np.float32)
+    for count, sides in enumerate(((128, 96), (640, 480), (101, 77), (50, 333)), start=1):
+        frames = [
+            Frame(
+                *(
+                    np.full(side, level, np.uint8)
+                    for side, level in zip(planes_of(*sides), (40 + 40 * n, 128, 128), strict=True)
+                ),
+                0,
+                0,
+            )
+            for n in range(count)
+        ]
+        for number, frame in enumerate(frames):
+            box = Letterbox.within(*sides, size[1], size[0])
+            runtime.place(number, frame, box.inner_w, box.inner_h)
+        for frame, kept in zip(frames, runtime.find(count), strict=True):
+            PictureInput(picture, look).fill(frame, box)
+            outputs = [output.astype(np.float32) for output in answer(picture[None]).values()]
+            found = settled(decode_maps(outputs, 0.6, size, strides=P5, anchors=ANCHORS_P5), 0.45, 4)
+            assert len(found.scores) > 5
+            np.testing.assert_allclose(kept.scores, found.scores, rtol=1e-5)
+            np.testing.assert_allclose(kept.boxes, found.boxes, rtol=1e-4, atol=1e-3)
+            assert kept.classes.tolist() == found.classes.tolist()
+            assert kept.all
+    assert set(runtime.stages(3)) == {"pre", "infer", "nms", "copy"}
+    assert min(runtime.stages(3).values()) > 0
+    runtime.close()
+    assert (gpu.graphs, gpu.depth, gpu.retained) == (0, 0, 0)
+
+
+def planes_of(width: int, height: int) -> list[tuple[int, int]]:
+    half = -(-height // 2), -(-width // 2)
+    return [(height, width), half, half]
+
+
+def test_more_than_there_is_room_for_is_not_complete(gpu: FakeGpu) -> None:
+    from engines.runtimes.tensorrt import TensorRtRuntime
+
+    rows = np.full((1, 3000, 6), 40, np.float32)  # all of them one thing
+    rows[..., 4:] = np.random.default_rng(0).uniform(0.7, 1, (3000, 2))
+    tensors: Tensors = {"images": ("INPUT", (-1, 3, 8, 8), "float16"), "out": ("OUTPUT", (-1, 3000, 6), "float32")}
+    for places, complete in ((3000, False), (500, True)):
+        shown = rows * (np.arange(3000)[:, None] < places)
+        module = fake_tensorrt(gpu, tensors, BUCKETS, lambda seen, shown=shown: {"out": shown})
+        ends = Ends(look_of(Look()), Form("rows"), 0.3, 0.45)
+        runtime = TensorRtRuntime(module, plan(), ends=ends, load=lambda stream: FakeLauncher(gpu))
+        (kept,) = runtime.find(1)
+        assert kept.all is complete
+        assert kept.boxes.tolist() == [[20, 20, 60, 60]]
+        runtime.close()
+
+
 def test_a_detector_on_a_plan_of_one_size_finds_what_the_cpu_finds(
     gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -246,6 +328,7 @@ def test_a_detector_on_a_plan_of_one_size_finds_what_the_cpu_finds(
     }
     opened = fake_tensorrt(gpu, tensors, BUCKETS, faces), Plan(Path("here.plan"), key, ports, memoryview(b"plan"))
     monkeypatch.setattr(tensorrt, "open_plan", lambda *_: opened)
+    monkeypatch.setattr(tensorrt, "Module", lambda stream: FakeLauncher(gpu))
     for place in ("engines.runtimes", "engines.detect.detector"):
         monkeypatch.setattr(f"{place}.trouble", lambda kind: None)
     frames = [

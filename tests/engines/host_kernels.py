@@ -5,30 +5,34 @@ from __future__ import annotations
 import ctypes
 import shutil
 import subprocess
-from ctypes import c_void_p
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pytest
 
 from engines.frame import Frame
-from engines.runtimes.kernels import FOLDER, Module, Planes
+from engines.runtimes.kernels import FOLDER, Module, Planes, addresses_of
 
 MOST_THREADS = 5
 """Of a block, here: enough that a barrier that is missing shows, few enough to be quick."""
 
 
-def build(folder: Path) -> ctypes.CDLL:
+@cache
+def build() -> ctypes.CDLL:
     """Skips the test where no compiler is; one that is there and fails is a failure."""
     compiler = shutil.which("g++") or shutil.which("clang++")
     if compiler is None:
         pytest.skip("no C++ compiler here")
-    library = folder / "kernels.so"
     command = [compiler, "-std=c++20", "-x", "c++", "-O2", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas"]
     command += ["-fsanitize=undefined", "-fno-sanitize-recover", "-static-libubsan"] if "g++" in compiler else []
-    subprocess.run([*command, "-shared", "-fPIC", "-pthread", "-o", library, FOLDER / "kernels.cu"], check=True)
-    return ctypes.CDLL(str(library))
+    with TemporaryDirectory() as folder:
+        library = Path(folder, "kernels.so")
+        subprocess.run([*command, "-shared", "-fPIC", "-pthread", "-o", library, FOLDER / "kernels.cu"], check=True)
+        return ctypes.CDLL(str(library))
 
 
 class HostLauncher:
@@ -37,9 +41,16 @@ class HostLauncher:
     def __init__(self, library: ctypes.CDLL) -> None:
         self._library = library
 
-    def launch(self, name: str, x: int, y: int, threads: int, args: c_void_p) -> None:
+    def launch(self, name: str, x: int, y: int, threads: int, args: Sequence[Any]) -> None:
         function = getattr(self._library, f"launch_{name}")
-        function(args, ctypes.c_uint(min(x, 3)), ctypes.c_uint(y), ctypes.c_uint(min(threads, MOST_THREADS)))
+        grid = ctypes.c_uint(min(x, 3)), ctypes.c_uint(y), ctypes.c_uint(min(threads, MOST_THREADS))
+        function(addresses_of(args), *grid)
+
+    def upload(self, there: int, here: np.ndarray) -> None:
+        ctypes.memmove(there, here.ctypes.data, here.nbytes)
+
+    def download(self, here: np.ndarray, there: int) -> None:
+        ctypes.memmove(here.ctypes.data, there, here.nbytes)
 
     def array(self, values: np.ndarray) -> np.ndarray:
         """A copy that a kernel can work on."""
@@ -62,7 +73,7 @@ class DeviceLauncher:
         driver.cuCtxSetCurrent(context)
         self._module = Module(0)
 
-    def launch(self, name: str, x: int, y: int, threads: int, args: c_void_p) -> None:
+    def launch(self, name: str, x: int, y: int, threads: int, args: Sequence[Any]) -> None:
         self._module.launch(name, x, y, threads, args)
         (error,) = self._driver.cuCtxSynchronize()
         assert not error.value, error.name

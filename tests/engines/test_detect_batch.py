@@ -23,6 +23,7 @@ class ManyAtOnce:
     """A runtime of four slots, as on a GPU, that computes one after the other on the CPU."""
 
     batches = (1, 4)
+    ends = None
     precision = "f32"
 
     def __init__(self, single: OnnxRuntime) -> None:

@@ -29,10 +29,10 @@ SIZES = ((640, 480), (1280, 720), (101, 77), (3, 2), (50, 333), (640, 360))
 
 
 @pytest.fixture(scope="module", params=["host", "device"])
-def gpu(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Gpu:
+def gpu(request: pytest.FixtureRequest) -> Gpu:
     if request.param == "device":
         return DeviceLauncher()
-    return HostLauncher(build(tmp_path_factory.mktemp("kernels")))
+    return HostLauncher(build())
 
 
 def batch(gpu: Gpu, rng: np.random.Generator) -> list[DeviceFrame]:
@@ -50,19 +50,21 @@ def letterboxed(frames: list[DeviceFrame], boxes: list[Letterbox]) -> list[kerne
 
 
 @pytest.mark.parametrize("channels", ["rgb", "bgr"])
-@pytest.mark.parametrize(("net_w", "net_h"), [(320, 256), (72, 104)])
-def test_frames_of_many_sizes_become_one_batch_of_pictures(gpu: Gpu, channels: str, net_w: int, net_h: int) -> None:
+@pytest.mark.parametrize(("net_w", "net_h", "kind"), [(320, 256, "f16"), (72, 104, "f16"), (72, 104, "f32")])
+def test_frames_of_many_sizes_become_one_batch_of_pictures(
+    gpu: Gpu, channels: str, net_w: int, net_h: int, kind: kernels.Kind
+) -> None:
     look = NetworkLook(channels, mean=(123.7, 116.3, 103.5), std=(58.4, 57.1, 57.4))  # type: ignore[arg-type]
     frames = batch(gpu, np.random.default_rng(net_w))
     boxes = [Letterbox.within(*frame.frame.y.shape[::-1], net_w, net_h) for frame in frames]
     jobs, address = array_of(gpu, letterboxed(frames, boxes))
-    out = gpu.array(np.full((len(frames) + 1, 3, net_h, net_w), np.nan, np.float16))
+    out = gpu.array(np.full((len(frames) + 1, 3, net_h, net_w), np.nan, kind.replace("f", "float")))
     kernels.letterbox(
         gpu, address, len(frames), out.ctypes.data, net_h, net_w,
         kernels.Look(
             tuple(1 / s for s in look.std), tuple(-m / s for m, s in zip(look.mean, look.std, strict=True)),
             tuple((look.pad - m) / s for m, s in zip(look.mean, look.std, strict=True)), channels == "bgr",
-        ),
+        ), kind,
     )  # fmt: skip
     assert np.isnan(out[-1]).all(), "a picture more was written than there are frames"
     expected = np.zeros((3, net_h, net_w), np.float32)

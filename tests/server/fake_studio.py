@@ -1,13 +1,15 @@
 """A studio without pixels: it speaks the link's messages and answers every access unit with a picture drawn beforehand.
 
 Pictures are white, slates black; every one is a key frame. Track 7 is there from the first unit on. Arguments after `--fd N`:
-`--crash` ends it before it is ready, `--deaf` lets it read nothing once it is ready.
+`--crash` ends it before it is ready, `--deaf` lets it read nothing once it is ready, `--meanwhile` makes it serve with another runtime
+than the one asked for until SIGUSR1.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import signal
 import socket
 import sys
 import time
@@ -35,8 +37,8 @@ def key_frame(codec: str, luma: int) -> bytes:
 
 
 class FakeStudio:
-    def __init__(self, link: socket.socket, deaf: bool) -> None:
-        self.link, self.deaf = link, deaf
+    def __init__(self, link: socket.socket, deaf: bool, meanwhile: bool) -> None:
+        self.link, self.deaf, self.meanwhile = link, deaf, meanwhile
         self.epoch = 0
         self.members: list[str] = []
         self.pictures = {codec: key_frame(codec, 235) for codec in ENCODERS}
@@ -64,7 +66,8 @@ class FakeStudio:
             for slate in Slate:
                 self.send(Kind.SLATE, slate, self.slates["h264"], Flag.KEY | Flag.H264)
                 self.send(Kind.SLATE, slate, self.slates["vp8"], Flag.KEY | Flag.VP8)
-            self.send(Kind.READY, 0, json_body({"pid": os.getpid(), "runtime": "none", "model": "none"}))
+            self.ready({"asked": "tensorrt"} if self.meanwhile else {})
+            signal.signal(signal.SIGUSR1, lambda *_: self.ready({}))
             while self.deaf:
                 time.sleep(1)
         elif message.kind is Kind.PING:
@@ -76,6 +79,9 @@ class FakeStudio:
             self.feeds.pop(message.ident, None)
         elif message.kind is Kind.ACCESS_UNIT:
             self.answer(message)
+
+    def ready(self, more: dict[str, str]) -> None:
+        self.send(Kind.READY, 0, json_body({"pid": os.getpid(), "runtime": "none", "model": "none", **more}))
 
     def answer(self, unit: Message) -> None:
         stream = unit.ident
@@ -101,10 +107,11 @@ def main() -> None:
     parser.add_argument("--fd", type=int, required=True)
     parser.add_argument("--crash", action="store_true")
     parser.add_argument("--deaf", action="store_true")
+    parser.add_argument("--meanwhile", action="store_true")
     options = parser.parse_args()
     if options.crash:
         sys.exit(3)
-    FakeStudio(socket.socket(fileno=options.fd), options.deaf).run()
+    FakeStudio(socket.socket(fileno=options.fd), options.deaf, options.meanwhile).run()
 
 
 if __name__ == "__main__":

@@ -14,12 +14,14 @@ from engines.detect.detector import open_detector
 from engines.frame import Frame
 from engines.models import default_face_model
 from engines.runtimes import RuntimeFailure, open_runtime, read_signature
+from engines.runtimes.kernels.ends import Ends
 from engines.runtimes.signature import input_shapes
 from engines.runtimes.torch_cuda import TorchCudaRuntime
 from engines.runtimes.torch_cuda.graph import OnnxModule
 from engines.runtimes.torch_cuda.operators import OPERATORS
 from engines.scene.scene import random_scene
-from tests.onnx_made import model, node, port
+from tests.engines.host_kernels import HostLauncher, build
+from tests.onnx_made import model, node, port, yolov8
 
 WEIGHTS = (
     "face_detection_yunet_2023mar", "mobilefacenet_112", "retinaface_mobile025_640", "scrfd_2.5g", "ulfg_rfb_320",
@@ -76,6 +78,42 @@ def test_convolutions_in_half_precision_leave_boxes_in_float32() -> None:
     for one, other in zip(exact, rounded, strict=True):
         assert other.dtype == torch.float32
         assert 0 < float((one - other).abs().mean()) < 0.1 * float(one.abs().max())
+
+
+def test_with_the_kernels_at_both_ends_it_finds_what_the_cpu_finds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Built as host C++; planes whose outputs are decoded here, and a picture whose boxes the kernels find."""
+    path = tmp_path / "two.onnx"
+    path.write_bytes(yolov8([(8, 8, 24, 24), (30, 30, 60, 60)], [0, 1], ["face", "person"]))
+
+    monkeypatch.setitem(OPERATORS, "ReduceMax", lambda attributes, x: x.amax())  # which the made network has
+
+    def on_cpu(model: Path, height: int, width: int, ends: Ends, **_: Any) -> TorchCudaRuntime:
+        return TorchCudaRuntime(model, height, width, "cpu", ends=ends, launcher=HostLauncher(build()))
+
+    frames = [
+        Frame(*random_scene(seed, *size, performers=2, face_px=(60, 140)).planes(0.5), seed, 0)
+        for seed, size in enumerate(((480, 480), (320, 320)))
+    ]
+    for network in (None, path):
+        (*theirs,) = (
+            detection
+            for frame in frames
+            for detection in open_detector(network, "onnxruntime", "f32", long_side=160, conf=0.5).detect([frame])
+        )
+        with monkeypatch.context() as patched:
+            patched.setattr(module, "open_runtime", on_cpu)
+            patched.setattr(module, "trouble", lambda kind: None)
+            patched.setattr(module, "read_signature", lambda model, kind: read_signature(model, "onnxruntime"))
+            mine = open_detector(network, "torch_cuda", long_side=160, conf=0.5).detect(frames)
+        assert sum(len(found.scores) for found in theirs) >= 3
+        for one, other in zip(mine, theirs, strict=True):
+            assert one.complete
+            order, as_ordered = np.argsort(one.boxes[:, 0]), np.argsort(other.boxes[:, 0])  # scores are nearly alike
+            assert one.classes[order].tolist() == other.classes[as_ordered].tolist()
+            np.testing.assert_allclose(one.boxes[order], other.boxes[as_ordered], atol=1)
+            np.testing.assert_allclose(one.scores[order], other.scores[as_ordered], atol=0.05)
 
 
 def test_a_detector_puts_frames_of_all_shapes_into_one_batch(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.frame import F32
+from engines.runtimes.kernels.ends import Form
 from engines.runtimes.signature import Signature
 
 Size = tuple[int, int]
@@ -54,6 +55,7 @@ class Family:
     signature may be one. `decode`: outputs (whole), least score, size of the network's picture → what exceeds the score.
     `classes`: how many a network of that signature tells apart; `names` are theirs, where the file gives none. `iou`: boxes of
     one class that overlap more are one thing; None where the network sees to that itself. `stride`: sides are multiples of it.
+    `form`: how a GPU finds boxes in the outputs itself; None where that is left to `decode`.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Family:
     also: tuple[str, ...] = ()
     iou: float | None = 0.5
     stride: int = 32
+    form: Form | None = None
 
 
 def no_landmarks(count: int) -> F32:

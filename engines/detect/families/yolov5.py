@@ -27,6 +27,7 @@ from engines.detect.families.family import (
 )
 from engines.detect.families.names import detects, may_have
 from engines.frame import F32
+from engines.runtimes.kernels.ends import Form
 from engines.runtimes.signature import Signature
 
 P5: Final = (8, 16, 32)
@@ -110,6 +111,7 @@ def rows_family(strides: tuple[int, ...]) -> Family:
         also=("yolov7",),
         iou=IOU,
         stride=strides[-1],
+        form=Form("rows"),
     )
 
 
@@ -123,6 +125,7 @@ def maps_family(name: str, strides: tuple[int, ...], anchors: Anchors, also: tup
         also=also,
         iou=IOU,
         stride=strides[-1],
+        form=Form("maps", strides, anchors),
     )
 
 

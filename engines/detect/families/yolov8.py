@@ -25,6 +25,7 @@ from engines.detect.families.family import (
 )
 from engines.detect.families.names import detects, may_have
 from engines.frame import F32
+from engines.runtimes.kernels.ends import Form
 from engines.runtimes.signature import Signature
 
 LEVELS: Final = ((8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32))
@@ -76,6 +77,7 @@ def _families(strides: tuple[int, ...]) -> tuple[Family, Family]:
             also=("yolov9", "yolo11", "yolo12"),
             iou=IOU,
             stride=strides[-1],
+            form=Form("columns"),
         ),
         Family(
             "yolov8-face",

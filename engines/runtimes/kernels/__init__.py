@@ -12,6 +12,8 @@ from ctypes import Structure, c_float, c_int, c_longlong, c_ubyte, c_uint, c_voi
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
+from numpy.typing import NDArray
+
 FOLDER: Final = Path(__file__).parent
 FATBIN: Final = FOLDER / "kernels.fatbin"
 THREADS: Final = 256
@@ -22,6 +24,7 @@ MOST: Final = 1024
 """Boxes a picture. Where there are as many, or more candidates than CANDIDATES, there may be more: such detections are not complete."""
 MOST_CLASSES: Final = 1024
 LEVELS: Final = 4
+Kind = Literal["f16", "f32"]
 
 
 class Planes(Structure):
@@ -99,8 +102,21 @@ class Redacted(Structure):
 
 
 class Launcher(Protocol):
-    def launch(self, name: str, x: int, y: int, threads: int, args: c_void_p) -> None:
-        """Run a kernel on a grid of x × y blocks; `args`: the address of an array of its arguments' addresses."""
+    """Adds work to one stream."""
+
+    def launch(self, name: str, x: int, y: int, threads: int, args: Sequence[Any]) -> None:
+        """Run a kernel on a grid of x × y blocks with `args`, of ctypes."""
+
+    def upload(self, there: int, here: NDArray[Any]) -> None:
+        """Copy page-locked memory to the device."""
+
+    def download(self, here: NDArray[Any], there: int) -> None:
+        """Copy memory of the device into page-locked memory."""
+
+
+def addresses_of(args: Sequence[Any]) -> ctypes.Array[c_void_p]:
+    """As a launch takes them; of `args`, which must live as long."""
+    return (c_void_p * len(args))(*(ctypes.addressof(arg) for arg in args))
 
 
 class KernelFailure(Exception):
@@ -123,31 +139,36 @@ class Module:
             raise KernelFailure(f"the driver says {error.name}")
         return values[0] if values else None
 
-    def launch(self, name: str, x: int, y: int, threads: int, args: c_void_p) -> None:
+    def launch(self, name: str, x: int, y: int, threads: int, args: Sequence[Any]) -> None:
         if name not in self._functions:
             self._functions[name] = self._checked(self._driver.cuModuleGetFunction(self._module, name.encode()))
-        function = self._functions[name]
-        self._checked(
-            self._driver.cuLaunchKernel(function, x, y, 1, threads, 1, 1, 0, self._stream, args.value or 0, 0)
-        )
+        function, addresses = self._functions[name], addresses_of(args)
+        at = ctypes.addressof(addresses)
+        self._checked(self._driver.cuLaunchKernel(function, x, y, 1, threads, 1, 1, 0, self._stream, at, 0))
+
+    def upload(self, there: int, here: NDArray[Any]) -> None:
+        self._checked(self._driver.cuMemcpyHtoDAsync(there, here.ctypes.data, here.nbytes, self._stream))
+
+    def download(self, here: NDArray[Any], there: int) -> None:
+        self._checked(self._driver.cuMemcpyDtoHAsync(here.ctypes.data, there, here.nbytes, self._stream))
 
     def close(self) -> None:
         self._checked(self._driver.cuModuleUnload(self._module))
 
 
 def _launch(launcher: Launcher, name: str, x: int, y: int, threads: int, args: Sequence[Any]) -> None:
-    if not y:
-        return
-    addresses = (c_void_p * len(args))(*(ctypes.addressof(arg) for arg in args))
-    launcher.launch(name, max(1, x), y, threads, c_void_p(ctypes.addressof(addresses)))
+    if y:
+        launcher.launch(name, max(1, x), y, threads, args)
 
 
 def _blocks(items: int) -> int:
     return -(-items // THREADS)
 
 
-def letterbox(launcher: Launcher, pictures: int, count: int, out: int, net_h: int, net_w: int, look: Look) -> None:
-    """`pictures`: address of `count` Letterboxed; `out`: (count, 3, net_h, net_w) float16, 16-byte aligned.
+def letterbox(
+    launcher: Launcher, pictures: int, count: int, out: int, net_h: int, net_w: int, look: Look, kind: Kind = "f16"
+) -> None:
+    """`pictures`: address of `count` Letterboxed; `out`: (count, 3, net_h, net_w) of `kind`, 16-byte aligned.
 
     Raises:
         ValueError: `net_w` is no multiple of 8.
@@ -155,7 +176,7 @@ def letterbox(launcher: Launcher, pictures: int, count: int, out: int, net_h: in
     if net_w % 8:
         raise ValueError(f"a picture's width must be a multiple of 8, not {net_w}")
     args = c_void_p(pictures), c_void_p(out), c_int(net_w), c_int(net_h), look
-    _launch(launcher, "letterbox", _blocks(net_w * net_h // 8), count, THREADS, args)
+    _launch(launcher, f"letterbox_{kind}", _blocks(net_w * net_h // 8), count, THREADS, args)
 
 
 def letterbox_planes(launcher: Launcher, pictures: int, count: int, y: int, uv: int, net_h: int, net_w: int) -> None:
@@ -190,7 +211,7 @@ def suppress(
     launcher: Launcher,
     rows: Rows | Maps,
     count: int,
-    kind: Literal["f16", "f32"],
+    kind: Kind,
     only: Wanted,
     conf: float,
     iou: float,

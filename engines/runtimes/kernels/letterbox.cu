@@ -1,4 +1,4 @@
-// Frames of any sizes, NV12 or I420, into one batch of pictures for a network: scaled, padded, in colour, normalised, fp16.
+// Frames of any sizes, NV12 or I420, into one batch of pictures for a network: scaled, padded, in colour, normalised.
 #include "portable.h"
 
 // Where a frame lies in its picture: at the top left, inner_w × inner_h px (even).
@@ -47,13 +47,18 @@ __device__ int scaled(const Plane& plane, int width, int height, int x, int y) {
 
 __device__ float level(float value) { return (int)(min(max(value, 0.f), 255.f) + .5f); }
 
+template <class T>
 struct alignas(16) Eight {
-    half at[8];
+    T at[8];
 };
+
+__device__ void put(half& to, float value) { to = __float2half(value); }
+__device__ void put(float& to, float value) { to = value; }
 
 // Grid: any x, a row a picture. `out` is (pictures, 3, net_h, net_w), net_w a multiple of 8. A thread writes eight pixels of a
 // row at a time. Colours: BT.601, limited range; each chroma sample serves a square of four pixels.
-KERNEL(letterbox)(const Letterboxed* __restrict__ pictures, half* __restrict__ out, int net_w, int net_h, Look look) {
+template <class T>
+__device__ void letterboxed(const Letterboxed* __restrict__ pictures, T* __restrict__ out, int net_w, int net_h, const Look& look) {
     const Letterboxed& picture = pictures[blockIdx.y];
     const Planes& frame = picture.frame;
     const int w = picture.inner_w, h = picture.inner_h, half_w = (frame.width + 1) / 2, half_h = (frame.height + 1) / 2;
@@ -61,10 +66,10 @@ KERNEL(letterbox)(const Letterboxed* __restrict__ pictures, half* __restrict__ o
     const Plane plane_u = {frame.u, half_w, half_h, frame.half_pitch, frame.step};
     const Plane plane_v = {frame.v, half_w, half_h, frame.half_pitch, frame.step};
     const long long size = (long long)net_w * net_h;
-    half* mine = out + blockIdx.y * 3 * size;
+    T* mine = out + blockIdx.y * 3 * size;
     for (long long at = blockIdx.x * blockDim.x + threadIdx.x; at < size / 8; at += gridDim.x * blockDim.x) {
         const int y = at * 8 / net_w, x0 = at * 8 % net_w;
-        Eight channels[3];
+        Eight<T> channels[3];
         float u = 0, v = 0;
 #pragma unroll 1
         for (int i = 0; i < 8; i++) {
@@ -84,15 +89,23 @@ KERNEL(letterbox)(const Letterboxed* __restrict__ pictures, half* __restrict__ o
             const float colours[3] = {look.bgr ? blue : red, green, look.bgr ? red : blue};
 #pragma unroll
             for (int c = 0; c < 3; c++)
-                channels[c].at[i] = __float2half(inside ? colours[c] * look.scale[c] + look.shift[c] : look.pad[c]);
+                put(channels[c].at[i], inside ? colours[c] * look.scale[c] + look.shift[c] : look.pad[c]);
         }
 #pragma unroll
-        for (int c = 0; c < 3; c++) *reinterpret_cast<Eight*>(mine + c * size + at * 8) = channels[c];
+        for (int c = 0; c < 3; c++) *reinterpret_cast<Eight<T>*>(mine + c * size + at * 8) = channels[c];
     }
 }
-ENTRY(letterbox)
 
-// As above, for a network that takes a frame's planes: `y` is (pictures, 1, net_h, net_w), `uv` (pictures, 2, net_h / 2,
+KERNEL(letterbox_f16)(const Letterboxed* __restrict__ pictures, half* __restrict__ out, int net_w, int net_h, Look look) {
+    letterboxed(pictures, out, net_w, net_h, look);
+}
+ENTRY(letterbox_f16)
+KERNEL(letterbox_f32)(const Letterboxed* __restrict__ pictures, float* __restrict__ out, int net_w, int net_h, Look look) {
+    letterboxed(pictures, out, net_w, net_h, look);
+}
+ENTRY(letterbox_f32)
+
+// As letterboxed, for a network that takes a frame's planes: `y` is (pictures, 1, net_h, net_w), `uv` (pictures, 2, net_h / 2,
 // net_w / 2), uint8, 128 around the frame.
 KERNEL(letterbox_planes)(const Letterboxed* __restrict__ pictures, unsigned char* __restrict__ y,
                          unsigned char* __restrict__ uv, int net_w, int net_h) {

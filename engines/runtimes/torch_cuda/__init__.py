@@ -5,15 +5,22 @@ Given the device "cpu" it computes the same in float32, uncompiled: so its numbe
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from engines.frame import F32
-from engines.runtimes import BATCHES, RuntimeFailure, RuntimeKind, batch_for, is_quantised, read_signature
+from engines.runtimes import BATCHES, RuntimeFailure, RuntimeKind, is_quantised, read_signature
+from engines.runtimes.kernels import Launcher, Module
+from engines.runtimes.kernels.ends import BoxesOut, Ends, FramesIn, places_of
+from engines.runtimes.on_gpu import OnGpu, Part
 from engines.runtimes.signature import input_shapes
 from engines.runtimes.torch_cuda.graph import OnnxModule
 from engines.runtimes.torch_cuda.operators import Unsupported
@@ -29,82 +36,163 @@ def trouble() -> str | None:
     return None
 
 
-class TorchCudaRuntime:
-    """One stream of one GPU. Page-locked inputs, one copy each way and one graph launch a run."""
+class TorchCudaRuntime(OnGpu):
+    """One stream of one GPU, one graph launch a run; page-locked memory is all that is copied. `launcher`: of the kernels, instead of
+    the GPU's."""
 
     kind: RuntimeKind = "torch_cuda"
 
-    def __init__(self, model: Path, height: int, width: int, device: str = "cuda") -> None:
+    def __init__(
+        self, model: Path, height: int, width: int, device: str = "cuda", *,
+        ends: Ends | None = None, launcher: Launcher | None = None,
+    ) -> None:  # fmt: skip
         if device == "cuda" and (why := trouble()):
             raise RuntimeFailure(why)
         if is_quantised(model):
             raise RuntimeFailure(f"{model} is int8: torch_cuda computes in f16, from a floating-point file")
         signature = read_signature(model, "onnxruntime")
-        self._model, self._device, self._on_gpu = model, torch.device(device), device == "cuda"
+        self._model, self._on_gpu = model, device == "cuda"
+        self._memory = _Memory(device)
         self.precision = "f16" if self._on_gpu else "f32"
         self.batches: tuple[int, ...] = (1,) if signature.inputs[0].shape[0] == 1 else BATCHES
         try:
             shapes = input_shapes(signature.inputs, height, width)
         except ValueError as error:
             raise RuntimeFailure(f"{model}: {error}") from error
-        self._inputs = {
-            port.name: self._on_host((self.batches[-1], *shapes[port.name][1:]), getattr(torch, port.dtype))
-            for port in signature.inputs
-        }
-        self.slots: list[dict[str, NDArray[Any]]] = [
-            {name: tensor[number].numpy() for name, tensor in self._inputs.items()}
-            for number in range(self.batches[-1])
-        ]
-        self.inputs = self.slots[0]
+        self.ends = ends
         self._stream = torch.cuda.Stream() if self._on_gpu else None
         self._ready: dict[int, _Batch] = {}
-
-    def _on_host(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-        return torch.zeros(shape, dtype=dtype, pin_memory=self._on_gpu)
+        most = self.batches[-1]
+        ports = {port.name: ((most, *shapes[port.name][1:]), getattr(torch, port.dtype)) for port in signature.inputs}
+        if ends is None:
+            self._inputs = {name: self._memory.on_host(*port) for name, port in ports.items()}
+            self.slots: list[dict[str, NDArray[Any]]] = [
+                {name: tensor[number].numpy() for name, tensor in self._inputs.items()} for number in range(most)
+            ]
+        else:
+            float_type = torch.float16 if self._on_gpu else torch.float32
+            self._inputs = {
+                name: torch.zeros(shape, dtype=float_type if dtype.is_floating_point else dtype, device=device)
+                for name, (shape, dtype) in ports.items()
+            }
+            self.slots = [{}] * most
+            self._launcher = launcher or Module(self._stream.cuda_stream if self._stream else 0)
+            addresses = [tensor.data_ptr() for tensor in self._inputs.values()]
+            kind = "f16" if self._on_gpu else "f32"
+            size = height, width
+            self._frames = FramesIn(self._launcher, self._memory, most, size, ends.look, addresses, kind)  # type: ignore[arg-type]
+        self.inputs = self.slots[0]
 
     def run(self, count: int = 1) -> list[F32]:
-        batch = batch_for(count, self.batches)
-        with torch.inference_mode(), torch.cuda.stream(self._stream):
-            if batch not in self._ready:
-                self._ready[batch] = self._prepare(batch)
-            ready = self._ready[batch]
-            for there, here in zip(ready.inputs, self._inputs.values(), strict=True):
-                there.copy_(here[:batch], non_blocking=True)
-            for here, there in zip(ready.answers, ready.run(), strict=True):
-                here.copy_(there, non_blocking=True)
+        self._go(count)
+        return [answer[:count].numpy() for answer in self._last.answers]
+
+    def _context(self) -> ExitStack:
+        stack = ExitStack()
+        stack.enter_context(torch.inference_mode())
+        stack.enter_context(torch.cuda.stream(self._stream))
+        return stack
+
+    def _wait(self) -> None:
         if self._stream is not None:
             self._stream.synchronize()
-        return [answer[:count].numpy() for answer in ready.answers]
+
+    def _parts(self, count: int, batch: int) -> Iterator[Part]:
+        if batch not in self._ready:
+            self._ready[batch] = self._prepare(batch)
+        ready = self._last = self._ready[batch]
+        if self._frames is None:
+            yield "copy", partial(ready.upload, self._inputs)
+        else:
+            yield "copy", partial(self._frames.upload, count)
+            yield "pre", partial(self._frames.lay_out, count)
+        yield "infer", ready.run
+        if self._boxes is None:
+            yield "copy", ready.download
+        else:
+            yield "nms", partial(ready.suppress, self._boxes)
+            yield "copy", partial(self._boxes.download, batch)
 
     def _prepare(self, batch: int) -> _Batch:
-        inputs = {name: tensor[:batch].to(self._device) for name, tensor in self._inputs.items()}
+        inputs = {
+            name: tensor[:batch] if self._frames else tensor[:batch].to(self._memory.device)
+            for name, tensor in self._inputs.items()
+        }
         try:
             module: Any = OnnxModule(self._model, inputs, torch.float16 if self._on_gpu else torch.float32)
         except Unsupported as error:
             raise RuntimeFailure(f"torch_cuda cannot run {self._model}: it has {error}") from error
         if self._on_gpu:
             module = torch.compile(module, dynamic=False, fullgraph=True)
-        return _Batch(module, list(inputs.values()), self._on_host, self._on_gpu)
+        made = _Batch(module, list(inputs.values()), self._on_gpu)
+        if self.ends is None or self.ends.form is None:
+            made.answers = [self._memory.on_host(tuple(one.shape), one.dtype) for one in made.outputs]
+        elif self._boxes is None:
+            places = places_of(self.ends.form, made.shapes)
+            self._boxes = BoxesOut(self._launcher, self._memory, self.ends, self.batches[-1], places)
+        return made
+
+
+class _Memory:
+    """torch's, for what is not torch."""
+
+    def __init__(self, device: str) -> None:
+        self.device = torch.device(device)
+
+    def on_host(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        return torch.zeros(shape, dtype=dtype, pin_memory=self.device.type == "cuda")
+
+    def page_locked(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+        array: NDArray[Any] = self.on_host(shape, torch.from_numpy(np.zeros(0, dtype)).dtype).numpy()
+        return array
+
+    def allocate(self, size: int) -> _Block:
+        return _Block(torch.zeros(max(1, size), dtype=torch.uint8, device=self.device))
+
+
+class _Block:
+    def __init__(self, tensor: Tensor) -> None:
+        self._tensor = tensor
+
+    def __int__(self) -> int:
+        return self._tensor.data_ptr()
 
 
 class _Batch:
     """The network for one batch size, at fixed addresses."""
 
-    def __init__(self, module: Any, inputs: list[Tensor], on_host: Any, captured: bool) -> None:
-        self._module, self.inputs = module, inputs
+    def __init__(self, module: Any, inputs: list[Tensor], captured: bool) -> None:
+        self._module, self._inputs = module, inputs
+        self.answers: list[Tensor] = []
         for _ in range(WARM_RUNS if captured else 1):
-            self._outputs = module(*inputs)
-        self.answers = [on_host(tuple(output.shape), output.dtype) for output in self._outputs]
+            self.outputs = self._compute()
         self._graph: torch.cuda.CUDAGraph | None = None
         if captured:
             torch.cuda.current_stream().synchronize()
             self._graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(self._graph, stream=torch.cuda.current_stream()):
-                self._outputs = module(*inputs)
+                self.outputs = self._compute()
 
-    def run(self) -> list[Tensor]:
+    def _compute(self) -> list[Tensor]:
+        return [output.contiguous() for output in self._module(*self._inputs)]
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        return [tuple(output.shape) for output in self.outputs]
+
+    def upload(self, given: dict[str, Tensor]) -> None:
+        for there, here in zip(self._inputs, given.values(), strict=True):
+            there.copy_(here[: len(there)], non_blocking=True)
+
+    def run(self) -> None:
         if self._graph is None:
-            self._outputs = self._module(*self.inputs)
+            self.outputs = self._compute()
         else:
             self._graph.replay()
-        return self._outputs
+
+    def suppress(self, boxes: BoxesOut) -> None:
+        boxes.suppress([output.data_ptr() for output in self.outputs], self.shapes, "f32")
+
+    def download(self) -> None:
+        for here, there in zip(self.answers, self.outputs, strict=True):
+            here.copy_(there, non_blocking=True)

@@ -70,3 +70,12 @@ def test_studios_that_do_not_listen_are_killed_at_the_end() -> None:
     with running_door((*FAKE_STUDIO, "--deaf")) as door:
         pids = [s.process.pid for s in door.door.supervisor._studios]
     assert all(map(is_gone, pids))
+
+
+def test_a_runtime_that_serves_until_a_plan_is_built_is_shown(start_door: Callable[..., Running]) -> None:
+    door = start_door((*FAKE_STUDIO, "--meanwhile"))
+    assert b"fancam_runtime_meanwhile 1.0" in door.ask("GET", "/metrics").body
+    assert door.ask("GET", "/healthz").json()["studio"]["asked"] == "tensorrt"
+    os.kill(studio(door), signal.SIGUSR1)
+    wait_until(lambda: b"fancam_runtime_meanwhile 0.0" in door.ask("GET", "/metrics").body, "the one asked for")
+    assert "asked" not in door.ask("GET", "/healthz").json()["studio"]

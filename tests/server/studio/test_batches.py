@@ -18,6 +18,7 @@ from server.studio import inference
 from server.studio.costs import Cost, Costs, detect_stage
 from server.studio.inference import FAILED, SILENT, Inference
 from server.studio.ledger import Tally
+from server.studio.plans import Plans
 
 BATCHES = (1, 4)
 LIMIT_S = 60
@@ -181,5 +182,6 @@ def test_a_studio_on_a_gpu_has_the_address_space_that_cuda_wants(monkeypatch: py
     monkeypatch.setattr(studio.resource, "setrlimit", lambda which, limit: limits.append((which, limit)))
     monkeypatch.setattr(studio, "open_networks", lambda networks, **wishes: wishes["runtime"])
     most = resource.getrlimit(resource.RLIMIT_AS)[1]
-    assert [studio.make_detector({"runtime": kind}) for kind in ("auto", "torch_cuda")] == ["auto", "torch_cuda"]
+    opened = [studio.make_detector({"runtime": kind}, Plans()) for kind in ("auto", "torch_cuda")]
+    assert opened == ["auto", "torch_cuda"]  # type: ignore[comparison-overlap]
     assert limits == [(resource.RLIMIT_AS, (most, most))]
