@@ -76,7 +76,7 @@ function showStreams() {
 /** Who is who, for those who may know: on the boxes, the fancams, and who of the members is not seen. */
 function showNames(stream) {
   const named = (stream?.tracks ?? []).filter((track) => track.member);
-  if (large[0]) large[0].names = new Map(named.map((track) => [track.id, track.member]));
+  if (large[0]) large[0].names = new Map(named.map(({ id, member, state }) => [id, state === "unsure" ? `${member}?` : member]));
   for (const { id, member, state } of stream?.tracks ?? [])
     fancams.get(id)?.rename(member ? member + (state === "confirmed" ? "" : ` (${state})`) : `Person ${id}`);
   const lost = Object.entries(stream?.members ?? {}).flatMap(([name, state]) => (state === "lost" ? [name] : []));

@@ -9,8 +9,6 @@ const KEPT_MESSAGES = 90;
 const BOXES_WAIT_MS = 80;
 const STALE_MS = 150;
 const WRAP = 2 ** 32;
-/** Of a name, in a box's row. */
-const UNSURE = 1;
 
 export class Player {
   #closed = false;
@@ -158,11 +156,11 @@ export class Player {
     context.clearRect(0, 0, canvas.width, canvas.height);
     context.lineWidth = Math.max(2, message.w / 320);
     context.font = `600 ${Math.max(12, message.w / 45)}px system-ui, sans-serif`;
-    for (const [id, x0, y0, x1, y1, , measured, state] of message.b) {
+    for (const [id, x0, y0, x1, y1, , measured] of message.b) {
       context.strokeStyle = context.fillStyle = colour(id);
       context.setLineDash(measured ? [] : [6, 5]);
       context.strokeRect(x0, y0, x1 - x0, y1 - y0);
-      context.fillText(`${this.names.get(id) ?? id}${state === UNSURE ? "?" : ""}`, x0, Math.max(14, y0 - 5));
+      context.fillText(String(this.names.get(id) ?? id), x0, Math.max(14, y0 - 5));
     }
   }
 

@@ -173,9 +173,10 @@ class Stream:
 
 
 def _told(track: dict[str, Any], members: Sequence[str]) -> dict[str, Any]:
-    """A track as GET /streams has it: with the name it has, if that is one of `members`, and never with its number."""
+    """A track as GET /streams has it: with the name it has and how sure that is, if it is one of `members`. Whoever may not know
+    names does not learn that a track has one either: a covered person who is a member is not just anybody."""
     told = {"label": f"person {track['id']}", **track}
-    member = told.pop("member", None)
+    member, state = told.pop("member", None), told.pop("state", None)
     if member is not None and member < len(members):
-        told["member"] = members[member]
+        told |= {"member": members[member], "state": state}
     return told

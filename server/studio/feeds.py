@@ -367,5 +367,5 @@ class LiveFeed:
         self.tally.time(own)
         if self.stream.leader() is self:
             frame = analysed.frame
-            meta = frame_meta(frame.rtp_time, frame.width, frame.height, analysed.tracks, ledger, analysed.names)
+            meta = frame_meta(frame.rtp_time, frame.width, frame.height, analysed.tracks, ledger)
             self._outbox.send(Kind.META, self.stream.ident, meta, rtp_time=frame.rtp_time, arrival_ns=frame.arrival_ns)

@@ -8,34 +8,28 @@ from __future__ import annotations
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from engines.frame import Ledger, Tracks
 from engines.track.naming import Names
 from server.link import json_body
 
 MAX_META_BYTES: Final = 1099
-NAMED: Final = ("unsure", "coasting", "confirmed")
-"""States of a track that has a member's name, in the data channel as numbers from 1; 0: it has none."""
 
 
-def frame_meta(
-    rtp_time: int, width: int, height: int, tracks: Tracks, ledger: Ledger, names: Names | None = None
-) -> bytes:
+def frame_meta(rtp_time: int, width: int, height: int, tracks: Tracks, ledger: Ledger) -> bytes:
     """The META body of one frame: `{"t", "w", "h", "b": [[id, x0, y0, x1, y1, score, measured], …], "l": {stage: ms}}`.
 
-    `t` is the RTP time of the feed, scores are per cent. Where members are looked for, each row ends with how sure it is
-    that the track has a member's name, one of NAMED. The largest boxes come first; those that would bring it
+    `t` is the RTP time of the feed, scores are per cent. The largest boxes come first; those that would bring it
     over 1,099 bytes (a data-channel message of one chunk) are cut and counted in `more`.
     """
-    rows = _rows(tracks, names)
+    rows = _rows(tracks)
     meta: dict[str, Any] = {"t": rtp_time, "w": width, "h": height, "b": rows}
     meta["l"] = {stage: round(ms, 1) for stage, ms in ledger.stages_ms().items()}
     body = json_body(meta)
     more = 0
     while len(body) > MAX_META_BYTES:
         over = len(body) - MAX_META_BYTES
-        cut = min(len(rows), over // 38 + 1)  # rows are up to about 38 bytes long
+        cut = min(len(rows), over // 36 + 1)  # rows are up to about 36 bytes long
         del rows[len(rows) - cut :]
         more += cut
         meta["more"] = more
@@ -43,21 +37,19 @@ def frame_meta(
     return body
 
 
-def _rows(tracks: Tracks, names: Names | None) -> list[list[int]]:
+def _rows(tracks: Tracks) -> list[list[int]]:
     chosen = np.flatnonzero(tracks.confirmed)
     boxes = tracks.boxes[chosen]
     sizes = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     chosen = chosen[np.argsort(-sizes, kind="stable")]
-    columns: list[NDArray[Any]] = [
-        tracks.ids[chosen],
-        tracks.boxes[chosen].round(),
-        (tracks.scores[chosen] * 100).round(),
-        tracks.measured[chosen],
-    ]
-    if names is not None:
-        named = [names.of(row) for row in chosen.tolist()]
-        columns.append(np.array([NAMED.index(name[1]) + 1 if name else 0 for name in named], np.int64))
-    table = np.column_stack(columns)
+    table = np.column_stack(
+        [
+            tracks.ids[chosen],
+            tracks.boxes[chosen].round(),
+            (tracks.scores[chosen] * 100).round(),
+            tracks.measured[chosen],
+        ]
+    )
     rows: list[list[int]] = table.astype(np.int64).tolist()
     return rows
 

@@ -282,8 +282,7 @@ class Stream:
             if sure or not feed.analysed_only:
                 feed.offer(analysed, found_later)
         if not feeds and not self.panic:
-            size = frame.width, frame.height
-            meta = frame_meta(frame.rtp_time, *size, analysed.tracks, frame.ledger, analysed.names)
+            meta = frame_meta(frame.rtp_time, frame.width, frame.height, analysed.tracks, frame.ledger)
             self._outbox.send(Kind.META, self.ident, meta, rtp_time=frame.rtp_time, arrival_ns=frame.arrival_ns)
 
     def _decoded(self, frame: Frame) -> None:
