@@ -60,7 +60,6 @@ def test_a_member_is_exempted_on_the_page_and_named_there(band: Running, open_pa
     assert watched.complaints == []
 
 
-<<<<<<< HEAD
 def test_what_is_covered_besides_faces_is_chosen_on_the_page(scene: SceneFiles, open_page: Open) -> None:
     with running_door(networks=STREET) as door, publishing(scene.video, f"{door.url}/whip/stage"):
         wait_until(lambda: door.ask("GET", "/streams").json()["streams"], "the stream")
@@ -83,13 +82,13 @@ def test_what_is_covered_besides_faces_is_chosen_on_the_page(scene: SceneFiles, 
         watched.until(lambda: not stage(door)["classes"], "the change back")
         assert stage(door)["heads"] is False
         assert watched.complaints == []
-=======
+
+
 def test_who_is_who_and_how_sure_that_is_stands_on_the_page(band: Running, open_page: Open) -> None:
     watched = open_page(band.url)
     watched.until(lambda: watched.page.inner_text("#fancams b") == "ada (unsure)", "her name")
     assert watched.page.inner_text("#lost") == "Not seen: bea, cleo."
     assert watched.complaints == []
->>>>>>> track
 
 
 def test_where_nobody_is_known_by_name_everyone_is_covered_and_the_page_says_so(
