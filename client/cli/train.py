@@ -48,7 +48,7 @@ def faces(
     try:
         from client.cli.progress import progress
         from engines.train import data as pictures
-        from engines.train import formats, trainer, workers
+        from engines.train import formats, held_out, trainer, workers
         from engines.train import scenes as drawn
     except ModuleNotFoundError as error:
         raise Failure(f"{error.name} is not installed: training needs pip install 'fancam[train]'") from None
@@ -56,7 +56,7 @@ def faces(
     import os
 
     try:
-        photos = formats.read_any(data, face_class or ())
+        photos, kept = held_out.split(formats.read_any(data, face_class or ()))
         run = trainer.Trainer(out, trainer.Plan(steps=steps, minutes=minutes, learning_rate=rate), resume, start)
         extra = pictures.read_labels(drawn.draw(out / "scenes", scenes)) if scenes else []
         album = pictures.mixed_album(photos, extra)
@@ -64,7 +64,7 @@ def faces(
         makers = max(1, (os.cpu_count() or 1) - 1) if run.device.type == "cuda" else 1
         stream = workers.parallel_batches(album, run.plan.seed, run.step, run.plan.batch_size, makers)
         with progress("training", "steps") as update:
-            run.run(stream, 60 * stop_after if stop_after else math.inf, update)
+            run.run(stream, 60 * stop_after if stop_after else math.inf, update, held_out.HeldOut(kept))
     except (pictures.DataError, workers.WorkerError, trainer.TrainingError) as error:
         raise Failure(str(error)) from None
     print(f"{out / trainer.CHECKPOINT}: {run.step} steps; fancam export turns it into ONNX")

@@ -1,4 +1,4 @@
-"""A run's losses and learning rate over its steps, as a picture."""
+"""A run's losses, average precision and learning rate over its steps, as a picture."""
 
 import json
 import logging
@@ -7,7 +7,8 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 
-PANELS = ("total", "score", "box", "landmarks", "lr")
+PANELS = ("total", "score", "box", "landmarks", "held_out_ap", "lr")
+NAMES = {"lr": "learning rate", "held_out_ap": "AP, held out"}
 
 
 def save_curves(log_file: Path, out: Path) -> None:
@@ -23,10 +24,10 @@ def save_curves(log_file: Path, out: Path) -> None:
         log.warning("no %s: matplotlib is not installed; %s has the figures", out.name, log_file.name)
         return
     figure = Figure(figsize=(9, 11), layout="constrained")
-    steps = [row["step"] for row in rows]
     for panel, name in zip(figure.subplots(len(PANELS), 1, sharex=True), PANELS, strict=True):
-        panel.plot(steps, [row[name] for row in rows], linewidth=1)
-        panel.set_ylabel("learning rate" if name == "lr" else f"{name} loss")
+        points = [(row["step"], row[name]) for row in rows if name in row]
+        panel.plot(*zip(*points, strict=True) if points else ([], []), linewidth=1)
+        panel.set_ylabel(NAMES.get(name, f"{name} loss"))
         panel.grid(alpha=0.3)
     panel.set_xlabel("step")
     aside = out.with_name(out.name + ".part")

@@ -101,6 +101,19 @@ def load_picture(entry: Entry) -> Picture:
     )
 
 
+def fitted_planes(picture: Picture, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Planes `y` [1,1,side,side] and `uv` [1,2,side/2,side/2] of a picture fitted into the corner of a black square."""
+    height, width = picture.pixels.shape[:2]
+    scale = side / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    canvas = np.empty((side, side, 3), np.uint8)
+    canvas[:] = (16, 128, 128)
+    fitted = cv2.resize(picture.pixels, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    canvas[: size[1], : size[0]] = colour.recolour(fitted, colour.video_matrix())
+    y, uv = colour.to_planes(canvas)
+    return y[None], uv[None]
+
+
 class Album:
     """Pictures, decoded when first asked for and kept: a few thousand small ones take about a gigabyte."""
 

@@ -5,7 +5,6 @@ import tempfile
 import warnings
 from pathlib import Path
 
-import cv2
 import numpy as np
 import onnx
 import onnxruntime
@@ -14,8 +13,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from engines.train import colour
-from engines.train.data import Album, Picture
+from engines.train.data import Album, fitted_planes
 from engines.train.network import OUTPUTS, STRIDES, FaceNet, Head
 
 OPSET = 18
@@ -137,23 +135,10 @@ def _difference(path: Path, y: Tensor, uv: Tensor, expected: list[np.ndarray]) -
     return max(float(np.abs(f - e).max()) for f, e in zip(found, expected, strict=True))
 
 
-def calibration_planes(picture: Picture, side: int = CALIBRATION_SIDE_PX) -> tuple[np.ndarray, np.ndarray]:
-    """Planes `y` [1,1,side,side] and `uv` [1,2,side/2,side/2] of a picture fitted into a black square."""
-    height, width = picture.pixels.shape[:2]
-    scale = side / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    canvas = np.empty((side, side, 3), np.uint8)
-    canvas[:] = (16, 128, 128)
-    fitted = cv2.resize(picture.pixels, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    canvas[: size[1], : size[0]] = colour.recolour(fitted, colour.video_matrix())
-    y, uv = colour.to_planes(canvas)
-    return y[None], uv[None]
-
-
 class _Pictures(CalibrationDataReader):
     def __init__(self, album: Album, count: int) -> None:
         rng = np.random.default_rng(0)
-        self._planes = (calibration_planes(album.pick(rng)) for _ in range(count))
+        self._planes = (fitted_planes(album.pick(rng), CALIBRATION_SIDE_PX) for _ in range(count))
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         planes = next(self._planes, None)
@@ -171,7 +156,7 @@ def write_int8(network: FaceNet, out: Path, album: Album, count: int = CALIBRATI
         source = Path(folder) / "f32.onnx"
         write_onnx(network, source)
         _quantise(source, aside, album, count)
-        planes = calibration_planes(album.pick(np.random.default_rng(1)))
+        planes = fitted_planes(album.pick(np.random.default_rng(1)), CALIBRATION_SIDE_PX)
         difference = _int8_difference(source, aside, planes)
     if difference > INT8_TOLERANCE:
         aside.unlink()

@@ -11,7 +11,7 @@ OUTPUTS = 15
 DISTANCE_MIN, DISTANCE_MAX = -4.0, 5.0
 
 STEM_CHANNELS, EARLY_CHANNELS = 8, 16
-STAGE_CHANNELS, STAGE_BLOCKS = (32, 64, 96), (1, 2, 2)
+STAGE_CHANNELS, STAGE_BLOCKS = (32, 64, 96), (2, 3, 3)
 NECK_CHANNELS = 32
 SCORE_BIAS, DISTANCE_BIAS, LAST_SIGMA = -4.6, 0.5, 0.01
 
@@ -34,12 +34,16 @@ class Stem(nn.Module):
 
 
 class Residual(nn.Module):
-    """Two dense 3x3 convolutions and the input added (He et al., 2016)."""
+    """Two dense 3x3 convolutions and the input added (He et al., 2016).
+
+    At first it gives what it is given (after a ReLU): its last scale is 0 (Goyal et al., 2017).
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.first = _conv_bn(channels, channels)
         self.second = _conv_bn(channels, channels)
+        nn.init.zeros_(self.second[1].weight)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(x + self.second(F.relu(self.first(x))))
@@ -81,6 +85,7 @@ class FaceNet(nn.Module):
             for c in STAGE_CHANNELS
         )
         self.smooths = nn.ModuleList(_conv_bn(NECK_CHANNELS, NECK_CHANNELS) for _ in STAGE_CHANNELS)
+        self.refines = nn.ModuleList(Residual(NECK_CHANNELS) for _ in STAGE_CHANNELS)
         self.heads = nn.ModuleList(Head() for _ in STAGE_CHANNELS)
 
     def forward(self, y: Tensor, uv: Tensor) -> tuple[Tensor, ...]:
@@ -92,9 +97,24 @@ class FaceNet(nn.Module):
             levels.append(F.relu(lateral(x)))
         for i in (1, 0):
             levels[i] = levels[i] + F.interpolate(levels[i + 1], scale_factor=2.0, mode="nearest")
-        return tuple(
-            head(F.relu(smooth(level))) for head, smooth, level in zip(self.heads, self.smooths, levels, strict=True)
-        )
+        parts = zip(self.heads, self.refines, self.smooths, levels, strict=True)
+        return tuple(head(refine(F.relu(smooth(level)))) for head, refine, smooth, level in parts)
+
+    def start_from(self, state: dict[str, Tensor]) -> None:
+        """Take the weights of a network of this kind, or of one with fewer residual blocks: those missing change nothing yet.
+
+        Raises:
+            ValueError: the weights are of another kind of network.
+        """
+        blocks = tuple(f"{name}." for name, module in self.named_modules() if isinstance(module, Residual))
+        needed = {name for name in self.state_dict() if not name.startswith(blocks)}
+        known = self.state_dict()
+        wrong = sorted(needed - state.keys()) + [
+            n for n, v in state.items() if n not in known or v.shape != known[n].shape
+        ]
+        if wrong:
+            raise ValueError(f"weights of another network: {wrong[0]}")
+        self.load_state_dict(state, strict=False)
 
 
 def places(height: int, width: int) -> tuple[Tensor, Tensor]:

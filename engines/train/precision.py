@@ -21,8 +21,8 @@ from engines.detect.picture import PictureInput
 from engines.frame import Frame
 from engines.runtimes import RuntimeFailure, read_signature
 from engines.scene.scene import random_scene
-from engines.train.data import Album
-from engines.train.export import ExportError, calibration_planes
+from engines.train.data import Album, fitted_planes
+from engines.train.export import ExportError
 from engines.train.half import halve
 from engines.train.networks.graph import OPSET
 
@@ -89,7 +89,7 @@ def frames(album: Album | None, count: int) -> Iterator[Frame]:
             width, height = SCENE_PX
             yield Frame(*random_scene(number, width, height, performers=3, face_px=(20, 120)).planes(1.0), 0, 0)
         else:
-            y, uv = calibration_planes(album.pick(rng), CALIBRATION_SIDE_PX)
+            y, uv = fitted_planes(album.pick(rng), CALIBRATION_SIDE_PX)
             yield Frame(y[0, 0], uv[0, 0], uv[0, 1], 0, 0)
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from engines.train.assign import Targets
 from engines.train.curves import save_curves
 from engines.train.data import Batch
+from engines.train.held_out import HeldOut
 from engines.train.losses import face_loss
 from engines.train.network import FaceNet, flatten, places
 
@@ -21,7 +22,7 @@ LEARNING_RATE, BETAS, WEIGHT_DECAY = 2e-3, (0.9, 0.99), 0.02
 WARM_UP_STEPS, FINAL_SHARE = 150, 0.02
 GRADIENT_NORM_MAX = 10.0
 EMA_DECAY = 0.9995
-LOG_EVERY_STEPS, SAVE_EVERY_S = 50, 60.0
+LOG_EVERY_STEPS, SAVE_EVERY_S, JUDGE_EVERY_S = 50, 60.0, 300.0
 CHECKPOINT, LOG_FILE, CURVES = "checkpoint.pt", "log.jsonl", "curves.png"
 
 
@@ -115,7 +116,7 @@ class Trainer:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.network = FaceNet().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if start is not None and not resume:
-            self.network.load_state_dict(self._read(start)["average"])
+            self._start_from(start)
         self.optimizer = make_optimizer(self.network)
         self.average = MovingAverage(self.network)
         self.step, self.ran_s = 0, 0.0
@@ -128,6 +129,12 @@ class Trainer:
         if not path.is_file():
             raise TrainingError(f"no checkpoint to go on from: {path} does not exist")
         return torch.load(path, map_location=self.device, weights_only=True)
+
+    def _start_from(self, path: Path) -> None:
+        try:
+            self.network.start_from(self._read(path)["average"])
+        except ValueError as error:
+            raise TrainingError(f"{path} cannot be started from: {error}") from None
 
     def _load(self) -> None:
         state = self._read(self.folder / CHECKPOINT)
@@ -168,11 +175,13 @@ class Trainer:
         stream: Iterator[Batch],
         stop_after_s: float = math.inf,
         report: Callable[[int, int], None] = lambda step, of: None,
+        held_out: HeldOut | None = None,
     ) -> None:
         """Train to the end of the plan, or for so long now, on batches that start at `self.step`; `report` is told of each step,
-        and of how many."""
+        and of how many. The log also says, every few minutes, how the averaged network does on `held_out`."""
         self.network.train()
         before_s, started, saved = self.ran_s, time.monotonic(), time.monotonic()
+        judged_s = -math.inf
         sums: dict[str, float] = {}
         summed = 0
         for batch in stream:
@@ -192,12 +201,20 @@ class Trainer:
             if not math.isfinite(sums["total"]):
                 raise TrainingError(f"the loss is not finite at step {self.step}; resume from the last checkpoint")
             if self.step % LOG_EVERY_STEPS == 0:
-                self._note({k: v / summed for k, v in sums.items()}, rate)
+                row = {k: v / summed for k, v in sums.items()}
+                if held_out and held_out.faces and self.ran_s - judged_s >= JUDGE_EVERY_S:
+                    row["held_out_ap"], judged_s = held_out.average_precision(self._averaged()), self.ran_s
+                self._note(row, rate)
                 sums, summed = {}, 0
             if time.monotonic() - saved > SAVE_EVERY_S:
                 self.save()
                 saved = time.monotonic()
         self.save()
+
+    def _averaged(self) -> FaceNet:
+        network = FaceNet().to(self.device)
+        network.load_state_dict(self.average.state)
+        return network.eval()
 
     def _learn(self, batch: Batch) -> dict[str, Tensor]:
         losses = batch_losses(self.network, batch, self.plan.bfloat16, self.device)

@@ -14,7 +14,7 @@ import onnxruntime
 import pytest
 import torch
 
-from engines.train import data, export, scenes
+from engines.train import data, export, held_out, network, scenes
 from engines.train.network import FaceNet
 from engines.train.trainer import (
     CHECKPOINT,
@@ -136,6 +136,55 @@ def test_a_run_begins_with_the_weights_it_is_given(tmp_path, labelled):
         Trainer(tmp_path / "third", plan(3), start=tmp_path / "none.pt")
 
 
+def test_a_network_with_fewer_blocks_gives_the_same_in_a_deeper_one(tmp_path, monkeypatch):
+    y, uv = torch.full((1, 1, 64, 96), 90, dtype=torch.uint8), torch.full((1, 2, 32, 48), 140, dtype=torch.uint8)
+    y[0, 0, ::3] = 200
+    monkeypatch.setattr(network, "STAGE_BLOCKS", (1, 2, 2))
+    shallow = FaceNet()
+    for module in shallow.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+    state = {name: value for name, value in shallow.state_dict().items() if not name.startswith("refines")}
+    for refine in shallow.refines:
+        torch.nn.init.zeros_(refine.second[1].weight)
+    monkeypatch.undo()
+    torch.save({"average": state}, tmp_path / "shallow.pt")
+    deep = Trainer(tmp_path / "run", plan(1), start=tmp_path / "shallow.pt").network
+    assert len(deep.state_dict()) > len(shallow.state_dict())
+    for ours, theirs in zip(deep.eval()(y, uv), shallow.eval()(y, uv), strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-5)
+
+    del state["early.0.weight"]
+    torch.save({"average": state}, tmp_path / "other.pt")
+    with pytest.raises(TrainingError, match="weights of another network: early.0.weight"):
+        Trainer(tmp_path / "other", plan(1), start=tmp_path / "other.pt")
+
+
+def test_pictures_kept_out_are_never_learnt_and_judged_now_and_then(tmp_path, labelled, monkeypatch):
+    monkeypatch.setattr(held_out, "ONE_IN", 3)
+    monkeypatch.setattr("engines.train.trainer.LOG_EVERY_STEPS", 2)
+    entries = data.read_labels(labelled)
+    learnt, kept = held_out.split(entries)
+    assert learnt
+    assert kept
+    assert sorted(entries, key=str) == sorted([*learnt, *kept], key=str)
+    trainer = Trainer(tmp_path, plan(4))
+    judge = held_out.HeldOut(kept)
+    trainer.run(data.batches(data.Album(learnt), 0, itertools.count(), 4), held_out=judge)
+    rows = [json.loads(line) for line in (tmp_path / LOG_FILE).read_text().splitlines()]
+    assert ["held_out_ap" in row for row in rows] == [True, False]
+    assert 0 <= rows[0]["held_out_ap"] < 1
+
+
+def test_precision_is_counted_on_what_is_found():
+    boxes = np.array([[0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10]], np.float32)
+    picture = data.Picture(np.zeros((20, 60, 3), np.uint8), boxes, np.array([False, False, True]), *[np.zeros(0)] * 2)
+    found = np.array([[0, 0, 10, 11], [1, 0, 10, 10], [41, 1, 49, 9], [5, 10, 15, 20]], np.float32)
+    scores, right = held_out.judged(found, np.array([0.9, 0.8, 0.7, 0.6]), picture)
+    assert scores.tolist() == [0.9, 0.8, 0.6]  # the third lies where nobody knows
+    assert right.tolist() == [True, False, False]  # the second is a face found twice
+
+
 def test_many_scenes_are_drawn_by_several_processes(tmp_path, monkeypatch):
     one = json.loads(scenes.draw(tmp_path / "one", 3).read_text().splitlines()[2])
     monkeypatch.setattr(scenes, "SCENES_A_PROCESS", 2)
@@ -242,7 +291,7 @@ def test_int8_is_smaller_and_near(checkpoint, exported, labelled):
     album = data.Album(data.read_labels(labelled))
     export.write_int8(export.load_network(checkpoint), out, album, count=4)
     assert out.stat().st_size < exported.stat().st_size / 2
-    y, uv = export.calibration_planes(album.pick(np.random.default_rng(0)))
+    y, uv = data.fitted_planes(album.pick(np.random.default_rng(0)), export.CALIBRATION_SIDE_PX)
     found, wanted = (
         onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(None, {"y": y, "uv": uv})
         for path in (out, exported)
