@@ -41,7 +41,10 @@ def load_network(checkpoint: Path) -> FaceNet:
     if not checkpoint.is_file():
         raise ExportError(f"no checkpoint {checkpoint}")
     network = FaceNet()
-    network.load_state_dict(torch.load(checkpoint, weights_only=True)["average"])
+    try:
+        network.start_from(torch.load(checkpoint, weights_only=True)["average"])
+    except ValueError as error:
+        raise ExportError(f"{checkpoint} cannot be exported: {error}") from None
     return network.eval()
 
 

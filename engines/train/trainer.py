@@ -138,7 +138,12 @@ class Trainer:
 
     def _load(self) -> None:
         state = self._read(self.folder / CHECKPOINT)
-        self.network.load_state_dict(state["network"])
+        try:
+            self.network.load_state_dict(state["network"])
+        except RuntimeError:
+            raise TrainingError(
+                f"{self.folder / CHECKPOINT} is of another version of the network: begin a new run with its weights (--start)"
+            ) from None
         self.optimizer.load_state_dict(state["optimizer"])
         self.average.state = state["average"]
         self.step, self.ran_s = state["step"], state["ran_s"]
