@@ -1,4 +1,4 @@
-"""The default face network: a dense, ReLU-only detector of 0.64 M parameters that reads Y and UV planes."""
+"""The default face network: a dense, ReLU-only detector of 0.95 M parameters that reads Y and UV planes."""
 
 import torch
 from torch import Tensor, nn

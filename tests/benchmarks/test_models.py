@@ -28,7 +28,7 @@ def test_what_is_timed_is_what_the_detector_finds() -> None:
 def test_parameters_are_those_of_the_card_in_either_precision() -> None:
     counts = {parameters(default_face_model(precision)) for precision in ("f32", "int8")}
     assert len(counts) == 1
-    assert round(counts.pop() / 1e6, 2) == 0.64
+    assert round(counts.pop() / 1e6, 2) == 0.95
 
 
 def test_every_dot_and_name_is_drawn(tmp_path: Path) -> None:
