@@ -326,7 +326,7 @@ def test_the_network_starts_as_the_recipe_says():
     maps = FaceNet().eval()(
         torch.full((1, 1, 64, 64), 90, dtype=torch.uint8), torch.full((1, 2, 32, 32), 128, dtype=torch.uint8)
     )
-    assert sum(p.numel() for p in FaceNet().parameters()) < 0.65e6
+    assert sum(p.numel() for p in FaceNet().parameters()) < 0.96e6
     for m in maps:
         assert abs(m[:, 0].mean().item() + 4.6) < 0.5
         assert abs(m[:, 1:5].mean().item() - 0.5) < 0.5
