@@ -196,6 +196,11 @@ class Detector:
         """How many frames of one shape go together, at the sizes that a run takes as long as; (1,) before the first run."""
         return next((ready.runtime.batches for ready in self._ready.values()), (1,))
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The networks that run."""
+        return (self.model,)
+
     def describe(self) -> dict[str, Any]:
         """What runs where, for `fancam doctor`, summaries and metrics; the precision is what was asked for until a network
         is compiled, then what it computes in."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,11 @@ class JointDetector:
     def batches(self) -> tuple[int, ...]:
         """Those of the network that takes the fewest frames at once."""
         return min((detector.batches for detector in self.detectors), key=lambda batches: batches[-1])
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The networks that run."""
+        return tuple(path for detector in self.detectors for path in detector.files)
 
     def describe(self) -> dict[str, Any]:
         """The first network's description, and the others' beside it."""

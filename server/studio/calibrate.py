@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import time
@@ -52,12 +53,17 @@ def known_or_measured(detector: Detector, folder: Path | None = None) -> dict[st
     Either way each stage has run when it returns, so that no stream's first frames pay for what is set up once.
     """
     folder = folder or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fancam"
-    key = machine() | detector.describe()
+    key = machine() | detector.describe() | {"sha256": [_sha256(path) for path in detector.files]}
     known = load(key, folder)
     measured = measure(detector, SECONDS if known is None else 0)
     if known is None:
         keep(key, measured, folder)
     return known or measured
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def machine() -> dict[str, Any]:

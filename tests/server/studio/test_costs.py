@@ -55,6 +55,11 @@ def test_every_stage_is_measured_and_kept_for_this_machine_and_model(tmp_path, m
     }
     detector.long_side = 320
     assert known_or_measured(detector, tmp_path) == {}, "another model, or the same one otherwise"
+    detector.long_side = 640
+    assert known_or_measured(detector, tmp_path)
+    detector.model = tmp_path / detector.model.name
+    detector.model.write_bytes(b"another network under the same name")
+    assert known_or_measured(detector, tmp_path) == {}
 
 
 def test_a_broken_file_is_no_file_and_a_folder_that_cannot_be_written_ends_nothing(tmp_path):
