@@ -21,6 +21,7 @@ const KEPT = 150;
 const SHOWN_BY_MEDIAN = 60;
 const ASK_EVERY_MS = 2000;
 const COLUMN_PX = 4;
+const HEIGHT_IN_BUDGETS = 1.5;
 
 export class Ledger {
   #frames = [];
@@ -93,7 +94,8 @@ export class Ledger {
     if (chart.width !== width || chart.height !== height) Object.assign(chart, { width, height });
     const to = chart.getContext("2d");
     to.clearRect(0, 0, width, height);
-    const highest = 1.2 * Math.max(this.#budget, ...this.#frames.map(total));
+    // By the budget alone: one frame of a second must not make a line of all others. A higher column ends at the top.
+    const highest = HEIGHT_IN_BUDGETS * this.#budget;
     const columns = this.#frames.slice(-Math.floor(width / COLUMN_PX));
     columns.forEach((frame, number) => {
       let y = height;
@@ -109,10 +111,6 @@ export class Ledger {
     to.fillStyle = "#ff7a7a";
     to.fillRect(0, Math.round(line), width, 1);
   }
-}
-
-function total(frame) {
-  return Object.entries(frame).reduce((sum, [stage, ms]) => (NO_WORK.includes(stage) ? sum : sum + ms), 0);
 }
 
 function quantile(values, share) {
