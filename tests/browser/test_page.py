@@ -59,15 +59,15 @@ def test_page_shows_source_redacted_and_fancams(server: Server, demo: None, open
       const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
       return data.some((value, at) => at % 4 === 3 && value > 0);
     }"""
-    watched.until(lambda: watched.page.evaluate(drawn), "boxes over the source", 10)
-    watched.until(lambda: "p99" in watched.page.inner_text("#total"), "the ledger's total", 10)
-    watched.until(lambda: "missed" in watched.page.inner_text("#misses"), "the misses", 10)
+    watched.until(lambda: watched.page.evaluate(drawn), "boxes over the source")
+    watched.until(lambda: "p99" in watched.page.inner_text("#total"), "the ledger's total")
+    watched.until(lambda: "missed" in watched.page.inner_text("#misses"), "the misses")
     columns = """() => {
       const canvas = document.getElementById("chart");
       const { data } = canvas.getContext("2d").getImageData(0, canvas.height - 1, canvas.width, 1);
       return data.filter((value, at) => at % 4 === 3 && value > 0).length;
     }"""
-    watched.until(lambda: watched.page.evaluate(columns) > 30, "columns in the chart", 10)
+    watched.until(lambda: watched.page.evaluate(columns) > 30, "columns in the chart")
     assert watched.complaints == []
 
 
