@@ -24,7 +24,7 @@ def box_at(x: float, y: float, height: float) -> np.ndarray:
     return np.array([x - height * 0.4, y - height / 2, x + height * 0.4, y + height / 2], np.float32)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(steps, st.sampled_from(SIZES), st.sampled_from(sorted(PRESETS)))
 def test_whatever_happens_the_window_stays_inside_keeps_its_shape_and_never_jumps(
     sequence: list, size: tuple[int, int], preset: str

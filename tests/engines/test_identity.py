@@ -117,7 +117,7 @@ looks = st.one_of(st.none(), st.tuples(st.integers(NOBODY, 2), st.floats(0, 1)))
 frames = st.lists(st.tuples(looks, looks, looks), min_size=1, max_size=60)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(frames)
 def test_whatever_is_claimed_nobody_is_sure_without_a_claim_of_its_own_and_no_two_are_the_same(
     script: list[tuple[Look, Look, Look]],
@@ -132,7 +132,7 @@ def test_whatever_is_claimed_nobody_is_sure_without_a_claim_of_its_own_and_no_tw
             assert member == NOBODY or (look is not None and look[0] == member and look[1] >= 0.59)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(6, 200), st.floats(0.65, 1))
 def test_when_two_tracks_change_places_both_are_unsure_at_once_and_for_as_long_as_the_past_weighs(
     before: int, score: float

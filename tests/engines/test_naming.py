@@ -94,7 +94,7 @@ def test_what_nobody_confirms_fades() -> None:
     assert names.states == ("unsure", "unsure")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(
         st.tuples(

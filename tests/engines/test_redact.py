@@ -36,7 +36,7 @@ side = st.floats(3, 150, width=32)
 faces = st.lists(st.builds(lambda x, y, w, h: [x, y, x + w, y + h], place, place, side, side), max_size=6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(faces, st.sampled_from([(320, 240), (321, 241), (64, 48)]))
 def test_every_pixel_of_every_face_is_covered_on_all_planes_at_every_edge(
     boxes: list[list[float]], size: tuple[int, int]
@@ -48,7 +48,7 @@ def test_every_pixel_of_every_face_is_covered_on_all_planes_at_every_edge(
 
 
 @pytest.mark.parametrize("style", STYLES)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(boxes=faces)
 def test_every_style_hides_all_detail(style: Style, boxes: list[list[float]]) -> None:
     """Two sources that differ only in fine detail, and only inside the faces, look the same."""

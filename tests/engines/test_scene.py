@@ -72,7 +72,7 @@ def test_an_odd_size_is_refused_in_words() -> None:
         random_scene(0, 161, 120).planes(0.0)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10**6), t=st.floats(0, 20))
 def test_truth_is_inside_the_picture_and_in_order(seed: int, t: float) -> None:
     scene = random_scene(seed, 192, 128)

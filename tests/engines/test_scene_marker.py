@@ -25,7 +25,7 @@ def grey(width: int, height: int, level: int = 128) -> Planes:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(number=st.integers(0, 1 << 20), width=st.integers(48, 960), height=st.integers(32, 540))
 def test_what_is_drawn_is_read_modulo_65536(number: int, width: int, height: int) -> None:
     planes = grey(2 * width, 2 * height)

@@ -78,7 +78,7 @@ def test_missing_looks_are_filled_from_both_sides() -> None:
     assert np.abs(whole - true)[35:65].max() < 0.15 * HEIGHT
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(looks, intervals, st.integers(0, MOST_DELAY))
 def test_whatever_comes_when_a_place_is_a_number(path: list, gaps: list[float], delay: int) -> None:
     line, now = LivePath(delay), 0.0
@@ -88,7 +88,7 @@ def test_whatever_comes_when_a_place_is_a_number(path: list, gaps: list[float], 
         assert given is None or all(np.isfinite(part).all() for part in given)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.floats(-300, 300), st.floats(0.2, 5), st.sampled_from([0, 1, 3, 5, 8]))
 def test_elsewhere_and_larger_it_is_the_same_path(shift: float, scale: float, delay: int) -> None:
     noisy = walk(40, noise=3.0)

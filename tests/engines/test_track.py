@@ -218,7 +218,7 @@ anything = st.one_of(
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=list(KINDS))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(
@@ -249,7 +249,7 @@ def test_nonsense_leaves_a_finite_state_and_new_ids(kind: Kind, frames: list[tup
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=list(KINDS))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.floats(0.25, 4), st.floats(-3000, 3000), st.integers(0, 99))
 def test_neither_place_nor_scale_of_the_picture_matters(kind: Kind, scale: float, shift: float, seed: int) -> None:
     here, there = Tracker(kind), Tracker(kind)

@@ -17,7 +17,7 @@ share = st.floats(0, 1)
 polygon = st.lists(st.tuples(share, share), min_size=3, max_size=8)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(polygon, min_size=1, max_size=3), st.integers(16, 90), st.integers(16, 90), st.integers(0, 99))
 def test_every_pixel_in_a_zone_is_burnt_on_all_planes(zones: list[Any], width: int, height: int, seed: int) -> None:
     frame = noise_frame(width, height, seed=seed)

@@ -84,7 +84,7 @@ def test_the_answer_has_our_codecs_an_offered_profile_and_host_candidates_only()
     assert sdp.count("a=recvonly") == 2
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_any_spoilt_offer_is_answered_or_refused_with_a_status(data: st.DataObject) -> None:
     lines = video_offer().split("\r\n")

@@ -309,7 +309,7 @@ def networks(draw: st.DrawFn) -> tuple[str, int, list[tuple[bool, int, int]], li
     return draw(st.sampled_from(CODECS)), draw(st.sampled_from([0, 0xFFF8])), [(True, 100, 1), *frames], copies
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(networks())
 def test_whatever_the_network_does_what_comes_out_is_whole_in_order_and_decodable(
     network: tuple[str, int, list[tuple[bool, int, int]], list[list[int]]],
