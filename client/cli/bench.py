@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from client.cli.command import Verb
+
 HELPERS = (
     "live_redaction", "mot_jobs", "mot_score", "pictures", "plot", "proc", "report", "rig", "scatter", "scripted_studio",
     "smoothers", "wire",
@@ -43,7 +45,7 @@ def command(
         raise typer.BadParameter(f"no benchmark {name!r}: one of {', '.join(known)}", param_hint="NAME")
     bench = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     module = importlib.import_module(f"benchmarks.{name}")
-    bench.command(help=module.__doc__)(module.command)
+    bench.command(help=module.__doc__, cls=Verb)(module.command)
     bench(ctx.args, prog_name=f"fancam bench {name}")
 
 

@@ -25,10 +25,14 @@ SIDES_PX = (640, 480)
 
 @APP.command(help="Complete labels by what other networks agree on.")
 def teach(
-    data: Annotated[Path, typer.Option(help="Labels, as for fancam train.")],
-    teacher: Annotated[list[str], typer.Option(metavar="NAME|FILE", help="A network that finds faces; repeatable.")],
+    data: Annotated[Path, typer.Option(help="Labels, as for `fancam train faces`.")],
+    teacher: Annotated[
+        list[str], typer.Option(metavar="NAME|FILE", help="A network that finds faces. May be repeated.")
+    ],
     out: Annotated[Path, typer.Option(help="The label file to write, .jsonl.")],
-    face_class: Annotated[list[str] | None, typer.Option(help="As for fancam train.")] = None,
+    face_class: Annotated[
+        list[str] | None, typer.Option(help="A class that is a face, as for `fancam train faces`. May be repeated.")
+    ] = None,
 ) -> None:
     from client.cli.networks import chosen
     from client.cli.progress import progress

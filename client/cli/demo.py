@@ -23,7 +23,7 @@ STOP_S: Final = 6
 
 
 def command(
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Where to serve, on this machine alone.")] = 8080,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to serve on, on this machine alone.")] = 8080,
 ) -> None:
     from client.cli.main import Failure
 

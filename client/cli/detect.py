@@ -17,7 +17,7 @@ def command(
     paths: Annotated[list[Path], typer.Argument(help="Pictures, or folders of them.")],
     out: Annotated[Path | None, typer.Option(help="Write the lines to this file instead of the terminal.")] = None,
     imgsz: Annotated[int, typer.Option(min=160, max=4096, help="Long side at which faces are searched, px.")] = 640,
-    conf: Annotated[float, typer.Option(min=0.01, max=0.99, help="Least score.")] = 0.3,
+    conf: Annotated[float, typer.Option(min=0.01, max=0.99, help="Least score of what is told.")] = 0.3,
     runtime: Annotated[
         str, typer.Option(help="auto, openvino or onnxruntime; tensorrt or torch_cuda on a GPU.")
     ] = "auto",

@@ -28,8 +28,8 @@ class Finding:
 
 
 def command(
-    port: Annotated[int, typer.Option(min=1, max=65535, help="The port that `fancam serve` shall have.")] = 8080,
-    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port that `fancam serve` shall have.")] = 8080,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     findings = [*_machine(), *_codecs(), *_runtimes(), *_models(), *_network(port), *_media(), *_devices()]
     if json:

@@ -23,7 +23,7 @@ APP = typer.Typer(
 )
 LIBRARY: Final = "tensorrt"
 POLL_S: Final = 0.2
-Folder = Annotated[Path | None, typer.Option(help="Where plans lie; else ~/.cache/fancam/plans.")]
+Folder = Annotated[Path | None, typer.Option(help="Folder of the plans; else ~/.cache/fancam/plans.")]
 
 
 @contextmanager
@@ -41,14 +41,16 @@ def failing() -> Iterator[None]:
 def build(
     model: Annotated[str, typer.Argument(help="An .onnx file, a name from `fancam models list`, or yolov5.")],
     sizes: Annotated[
-        str, typer.Option(help="Of yolov5, which it needs: n,s,m,l,x,n6,s6,m6,l6,x6; with random weights, to measure.")
+        str, typer.Option(help="Sizes of yolov5 to build, with random weights, to measure: n,s,m,l,x,n6,s6,m6,l6,x6.")
     ] = "",
-    fp16: Annotated[bool, typer.Option("--fp16", help="yolov5 in fp16; of a file: refuse another precision.")] = False,
-    int8: Annotated[bool, typer.Option("--int8", help="Likewise int8.")] = False,
+    fp16: Annotated[
+        bool, typer.Option("--fp16", help="Build yolov5 in fp16; refuse a file in another precision.")
+    ] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="The same in int8.")] = False,
     batch: Annotated[str, typer.Option(help="Largest batches, one profile each.")] = "1,8,32",
-    side: Annotated[int, typer.Option(min=0, help="Of the pictures, px, for a network that takes any.")] = 0,
-    workspace: Annotated[int, typer.Option(min=0, help="Of GPU memory while building, MiB; 0: no limit.")] = 0,
-    rebuild: Annotated[bool, typer.Option("--rebuild", help="Build it though it is there.")] = False,
+    side: Annotated[int, typer.Option(min=0, help="Side of the pictures in px, for a network that takes any.")] = 0,
+    workspace: Annotated[int, typer.Option(min=0, help="Most GPU memory while building, MiB; 0: no limit.")] = 0,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Build a plan that is there anew.")] = False,
     gpu: Annotated[int, typer.Option(min=0, help="Number of the GPU.")] = 0,
     folder: Folder = None,
 ) -> None:
@@ -72,7 +74,9 @@ def build(
 
 
 @APP.command("list", help="The plans there are, and whether they serve here.")
-def list_plans(json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False, folder: Folder = None) -> None:
+def list_plans(
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False, folder: Folder = None
+) -> None:
     from engines.plans.store import Store
 
     with failing():

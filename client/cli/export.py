@@ -26,7 +26,7 @@ def command(
         typer.Option(help="Labels of training pictures whose ranges int8 takes; else, for GPUs, drawn scenes."),
     ] = None,
     family: Annotated[
-        str | None, typer.Option(help="Of an .onnx file that leaves open how it wants its pictures.")
+        str | None, typer.Option(help="Family of an .onnx file that leaves open how it wants its pictures.")
     ] = None,
     scores: Annotated[
         tuple[float, float],

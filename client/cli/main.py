@@ -55,14 +55,17 @@ def overview() -> str:
 def run_verb(verb: str, arguments: list[str]) -> None:
     import typer
 
+    from client.cli.command import Verb
+
     module = importlib.import_module(f"client.cli.{verb}")
     if hasattr(module, "APP"):  # a verb with verbs of its own
+        for one in module.APP.registered_commands:
+            one.cls = Verb
         module.APP(arguments, prog_name=f"fancam {verb}")
         return
     verb_app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     context = {"help_option_names": ["-h", "--help"]} | getattr(module, "CONTEXT", {})
-    kind = getattr(module, "COMMAND", None)
-    verb_app.command(help=VERBS[verb], cls=kind, context_settings=context)(module.command)
+    verb_app.command(help=VERBS[verb], cls=Verb, context_settings=context)(module.command)
     verb_app(arguments, prog_name=f"fancam {verb}")
 
 

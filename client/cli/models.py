@@ -21,7 +21,7 @@ APP = typer.Typer(
     help=VERBS["models"],
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[str, typer.Argument(help="A name from `fancam models list`.")]
 
 
@@ -66,7 +66,7 @@ def add(
     members: Annotated[
         bool, typer.Option("--members", help="Its classes are people: each is somebody's face.")
     ] = False,
-    licence: Annotated[str, typer.Option(help="To remember it by.")] = "",
+    licence: Annotated[str, typer.Option(help="Its licence, shown by `fancam models show`.")] = "",
 ) -> None:
     with failing():
         model = _add(registry(), file, name, family, _classes(classes), members, str(file.absolute()), licence)

@@ -39,7 +39,9 @@ def command(
     review_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Take over the decisions of a review: its review.json.")
     ] = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The review page's, on this machine alone; 0: any.")] = 0,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of the review page, on this machine alone; 0 takes a free one.")
+    ] = 0,
     preset: Annotated[
         str, typer.Option(help="How fancams frame: face, 'upper body', 'full body' or seeds (200x630).")
     ] = "upper body",

@@ -12,9 +12,9 @@ import typer
 
 def command(
     source: Annotated[str, typer.Argument(help="A video file, a webcam's number, or an rtsp, rtmp or http address.")],
-    url: Annotated[str, typer.Argument(metavar="WHIP_URL", help="Where to: http://127.0.0.1:8080/whip/NAME.")],
+    url: Annotated[str, typer.Argument(metavar="WHIP_URL", help="Where to publish: http://127.0.0.1:8080/whip/NAME.")],
     token: Annotated[str | None, typer.Option(envvar="FANCAM_TOKEN", help="The server's bearer token.")] = None,
-    loop: Annotated[bool, typer.Option("--loop", help="From the start again at the end of a file.")] = False,
+    loop: Annotated[bool, typer.Option("--loop", help="Begin a file anew at its end.")] = False,
 ) -> None:
     from client.cli.main import Failure
     from client.publish import publish

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 def command(
     out: Annotated[Path, typer.Option(help="The video to write (MP4, H.264).")] = Path("scene.mp4"),
-    truth: Annotated[Path | None, typer.Option(help="Where every face is: one JSON line a frame.")] = None,
+    truth: Annotated[Path | None, typer.Option(help="File for where every face is: one JSON line a frame.")] = None,
     seconds: Annotated[
-        float, typer.Option(min=0.1, help="Length; the scene repeats every 20 s without a seam.")
+        float, typer.Option(min=0.1, help="Length in seconds; the scene repeats every 20 s without a seam.")
     ] = 20.0,
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in pixels, both even.")] = "640x480",
     fps: Annotated[int, typer.Option(min=1, max=120, help="Frames a second.")] = 30,

@@ -7,11 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from client.cli.grouped import GroupedCommand
 from server.config import config_text
 from server.settings import Settings, SettingsError, group_of, load_settings
 
-COMMAND = GroupedCommand
 PRINT_CONFIG_HELP = (
     "Print a fancam.toml that explains every setting and holds those in force: "
     "from flags, else variables such as FANCAM_PORT, else the fancam.toml here."

@@ -8,13 +8,15 @@ import typer
 
 def command(
     detections: Annotated[
-        Path, typer.Option(help="frame,-1,left,top,width,height,score, a line each; .txt or .txt.gz.")
+        Path, typer.Option(help="File of lines frame,-1,left,top,width,height,score; .txt or .txt.gz.")
     ],
-    out: Annotated[Path, typer.Option(help="The same with the ids of people for the -1.")],
+    out: Annotated[Path, typer.Option(help="File for the same lines with people's ids in place of -1.")],
     fps: Annotated[float, typer.Option(min=0.1, max=1000, help="Frames a second of the video.")],
     kind: Annotated[str, typer.Option(help="What the detections show: persons or faces.")] = "persons",
-    weights: Annotated[Path | None, typer.Option(help="What fancam train tracker has learnt.")] = None,
-    filled: Annotated[bool, typer.Option(help="Also where a person is expected while nothing is found.")] = False,
+    weights: Annotated[Path | None, typer.Option(help="File that `fancam train tracker` has written.")] = None,
+    filled: Annotated[
+        bool, typer.Option("--filled", help="Write people also where they are expected while nothing is found.")
+    ] = False,
 ) -> None:
     """Frames without a line are frames in which nothing was found. Boxes are the detections' own; with --filled the predicted
     ones have score 0."""

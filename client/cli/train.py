@@ -29,7 +29,8 @@ def faces(
         Path, typer.Option(help="Folder for the checkpoint, the log (log.jsonl) and the curves (curves.png).")
     ],
     face_class: Annotated[
-        list[str] | None, typer.Option(help="A class of COCO, VOC or YOLO (its number) that is a face; repeatable.")
+        list[str] | None,
+        typer.Option(help="A class of COCO, VOC or YOLO (its number) that is a face. May be repeated."),
     ] = None,
     scenes: Annotated[
         int, typer.Option(min=0, help="Drawn scenes mixed in; they are drawn once, into OUT/scenes.")
@@ -39,7 +40,7 @@ def faces(
     stop_after: Annotated[
         float | None, typer.Option(min=0.01, help="Stop after so many minutes, wherever the run is: --resume goes on.")
     ] = None,
-    resume: Annotated[bool, typer.Option(help="Go on from the checkpoint in OUT.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in OUT.")] = False,
     start: Annotated[Path | None, typer.Option(help="Begin a new run with the weights of this checkpoint.")] = None,
     rate: Annotated[float, typer.Option(min=1e-6, help="The highest learning rate; less with --start.")] = 2e-3,
 ) -> None:
@@ -77,8 +78,8 @@ def tracker(
     ],
     out: Annotated[Path, typer.Option(help="File for the weights, .npz.")],
     name: Annotated[str, typer.Option("--set", help="Which set of the folder.")] = "dancetrack",
-    without: Annotated[list[str] | None, typer.Option(help="Leave this sequence out; may be repeated.")] = None,
-    seed: Annotated[int, typer.Option(help="Of all that is drawn at random.")] = 0,
+    without: Annotated[list[str] | None, typer.Option(help="Leave this sequence out. May be repeated.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of what is drawn at random.")] = 0,
 ) -> None:
     import logging
     import os

@@ -13,10 +13,12 @@ import typer
 
 
 def command(
-    url: Annotated[str, typer.Argument(metavar="WHEP_URL", help="Which: http://127.0.0.1:8080/whep/NAME/redacted.")],
+    url: Annotated[str, typer.Argument(metavar="WHEP_URL", help="The feed: http://127.0.0.1:8080/whep/NAME/redacted.")],
     token: Annotated[str | None, typer.Option(envvar="FANCAM_TOKEN", help="The server's bearer token.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Write what comes to this MP4 (.mkv, .webm: for VP8).")] = None,
-    seconds: Annotated[float | None, typer.Option(min=0.1, help="Stop after this long.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the video to this file: .mp4, or .mkv or .webm for VP8.")
+    ] = None,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="Stop after so many seconds.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
 ) -> None:
     from client.cli.main import Failure
