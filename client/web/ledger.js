@@ -3,7 +3,7 @@
 import { request } from "./http.js";
 
 const STAGES = ["arrived", "decoded", "batched", "detected", "tracked", "waited", "rendered", "encoded", "sent"];
-const COLOURS = ["#5b6b86", "#6fb1ff", "#4d5a72", "#7ee0c3", "#3aa98a", "#3d4557", "#ffc46b", "#ff9d6b", "#b79bff"];
+const COLOURS = ["#5b6b86", "#6fb1ff", "#e07ea8", "#7ee0c3", "#3aa98a", "#a8865b", "#ffc46b", "#ff9d6b", "#b79bff"];
 const MEANING = {
   arrived: "captured → arrived",
   decoded: "decode",
@@ -17,7 +17,8 @@ const MEANING = {
 };
 /** Not part of the total: the way here, and waiting that was asked for. */
 const NO_WORK = ["arrived", "delayed", "waited"];
-const KEPT = 150;
+/** As many as columns fit on the widest page. */
+const KEPT = 350;
 const SHOWN_BY_MEDIAN = 60;
 const ASK_EVERY_MS = 2000;
 const COLUMN_PX = 4;
@@ -110,6 +111,9 @@ export class Ledger {
     const line = height - (this.#budget / highest) * height;
     to.fillStyle = "#ff7a7a";
     to.fillRect(0, Math.round(line), width, 1);
+    to.font = "11px system-ui, sans-serif";
+    to.textAlign = "right";
+    to.fillText(`budget ${this.#budget} ms`, width - 6, line - 5);
   }
 }
 

@@ -19,6 +19,7 @@ export class Policy {
   constructor(line, panel, button, onChange) {
     Object.assign(this, { line, panel, button });
     button.addEventListener("click", () => (panel.hidden ? this.#open() : this.close()));
+    panel.addEventListener("change", () => this.#enable());
     panel.addEventListener("submit", (event) => {
       event.preventDefault();
       onChange(this.#wanted());
@@ -52,8 +53,15 @@ export class Policy {
     this.panel.querySelector(".classes").replaceChildren(...this.#besides.map((name) => tick(name, classes)));
     Object.assign(elements.heads, { checked: heads, disabled: !this.#besides.includes("person") });
     this.panel.querySelector(".nobody").hidden = this.#members.length > 0;
+    this.#enable();
     this.panel.hidden = false;
     this.button.setAttribute("aria-expanded", "true");
+  }
+
+  /** Members are named only where everyone is not covered. */
+  #enable() {
+    const { cover } = this.panel.elements;
+    for (const box of this.panel.querySelectorAll(".members input")) box.disabled = cover.value === "everyone";
   }
 
   #wanted() {

@@ -1,6 +1,10 @@
-// Privacy zones, drawn on the redacted feed: click the corners, and the first one again (or Enter) to close the polygon.
+// Privacy zones, drawn on the redacted feed: click the corners, and the first one again (or Enter) to close the polygon. By keys:
+// arrows move a cross, Space sets a corner.
 
 const CLOSE_PX = 12;
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+/** How far an arrow moves the cross, as a share of the picture. */
+const STEP = 0.02;
 
 export class Zones {
   #corners = [];
@@ -14,8 +18,8 @@ export class Zones {
     this.canvas = document.createElement("canvas");
     this.canvas.className = "zones";
     this.canvas.tabIndex = 0;
-    this.canvas.setAttribute("aria-label", "Click the corners of a zone; Enter closes it, Escape begins anew");
-    this.canvas.addEventListener("click", (event) => this.#click(event));
+    this.canvas.setAttribute("aria-label", "Click the corners of a zone, or move with the arrows and press Space; Enter closes it, Escape begins anew");
+    this.canvas.addEventListener("click", (event) => this.#add(this.#at(event)));
     this.canvas.addEventListener("pointermove", (event) => {
       this.#pointer = this.#at(event);
       this.#draw();
@@ -38,20 +42,23 @@ export class Zones {
 
   #at(event) {
     const box = this.canvas.getBoundingClientRect();
-    const share = (value, size) => Math.min(1, Math.max(0, value / size));
-    return [share(event.clientX - box.left, box.width), share(event.clientY - box.top, box.height)];
+    return [within((event.clientX - box.left) / box.width), within((event.clientY - box.top) / box.height)];
   }
 
-  #click(event) {
-    const corner = this.#at(event);
+  #add(corner) {
     if (this.#corners.length >= 3 && this.#near(corner, this.#corners[0])) return this.#finish();
     this.#corners.push(corner);
     this.#draw();
   }
 
   #key(event) {
+    const at = this.#pointer ?? [0.5, 0.5];
     if (event.key === "Escape") this.#corners = [];
     else if (event.key === "Enter") return this.#finish();
+    else if (event.key === " ") this.#add(at);
+    else if (event.key in ARROWS) this.#pointer = at.map((value, axis) => within(value + STEP * ARROWS[event.key][axis]));
+    else return;
+    event.preventDefault(); // the page does not scroll
     this.#draw();
   }
 
@@ -83,6 +90,7 @@ export class Zones {
       context.closePath();
       context.stroke();
     }
+    if (this.#pointer) cross(context, this.#pointer[0] * w, this.#pointer[1] * h);
     if (!this.#corners.length) return;
     context.setLineDash([5, 4]);
     path(this.#pointer ? [...this.#corners, this.#pointer] : this.#corners);
@@ -91,4 +99,15 @@ export class Zones {
     context.fillStyle = "#ffc46b";
     for (const [x, y] of this.#corners) context.fillRect(x * w - 3, y * h - 3, 6, 6);
   }
+}
+
+const within = (share) => Math.min(1, Math.max(0, share));
+
+function cross(context, x, y) {
+  context.beginPath();
+  for (const [dx, dy] of Object.values(ARROWS)) {
+    context.moveTo(x, y);
+    context.lineTo(x + 8 * dx, y + 8 * dy);
+  }
+  context.stroke();
 }
