@@ -59,6 +59,8 @@ function showStreams() {
   if (!names.includes(chosen)) choose(camera && names.includes(camera.stream) ? camera.stream : (names[0] ?? null));
   select.replaceChildren(...names.map((name) => new Option(name, name, false, name === chosen)));
   select.disabled = names.length < 2;
+  at("pick").hidden = !names.length;
+  at("empty").hidden = Boolean(names.length);
   const stream = streams.find((one) => one.name === chosen);
   showZones(stream);
   policy.show(stream, members, besides);
@@ -153,9 +155,10 @@ function notice(text) {
   at("notice").hidden = !text;
 }
 
+/** Asks until the form is sent; from the second time on it says that the last token was none. */
 function askForToken() {
   at("login").hidden = false;
-  at("token").focus();
+  at("token").select();
   return new Promise((resolve) => {
     at("login").addEventListener(
       "submit",
@@ -163,6 +166,7 @@ function askForToken() {
         event.preventDefault();
         setToken(at("token").value);
         at("login").hidden = true;
+        at("refused").hidden = false;
         resolve();
       },
       { once: true },
@@ -219,6 +223,7 @@ async function change(redaction) {
   if (!response.ok) notice(`Not done: ${(await response.json().catch(() => ({}))).detail ?? response.status}`);
 }
 
+at("whip").textContent = `${location.origin}/whip/NAME`;
 const reason = whyNot();
 at("camera").disabled = reason !== null;
 at("camera").title = reason ?? "";

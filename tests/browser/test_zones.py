@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.browser import Server, publishing
 from tests.browser.conftest import SceneFiles, Watched, wait_for_streams
+from tests.server.door.running import running_door, wait_until
 
 CANVAS = "figure[data-feed=redacted] canvas.zones"
 
@@ -37,6 +38,17 @@ def test_a_zone_drawn_on_the_page_is_black_in_every_feed(
         watched.page.click("#zones")
         assert watched.page.locator(CANVAS).count() == 0
         assert watched.complaints == []
+
+
+def test_a_zone_is_drawn_by_keys(scene: SceneFiles, open_page: Callable[[str], Watched]) -> None:
+    with running_door() as door, publishing(scene.video, f"{door.url}/whip/stage"):
+        wait_until(lambda: door.ask("GET", "/streams").json()["streams"], "the stream")
+        watched = open_page(door.url)
+        watched.page.click("#zones:not(:disabled)")
+        for key in ("Space", *["ArrowRight"] * 10, "Space", *["ArrowDown"] * 10, "Space", "Enter"):
+            watched.page.keyboard.press(key)
+        (zone,) = watched.until(lambda: door.ask("GET", "/streams").json()["streams"][0]["zones"], "the zone")
+        assert np.ravel(zone) == pytest.approx([0.5, 0.5, 0.7, 0.5, 0.7, 0.7])
 
 
 def is_black(watched: Watched, feed: str) -> bool:
