@@ -104,7 +104,7 @@ def _ask(method: str, url: str, token: str | None, body: bytes | None) -> tuple[
                 f"{host} shows a certificate that is not trusted here ({reason.verify_message}): "
                 "SSL_CERT_FILE=FILE in the environment names one that is"
             ) from None
-        raise Unreachable(f"{host} does not answer: {reason}") from None
+        raise Unreachable(f"{host} does not answer: {getattr(reason, 'strerror', None) or reason}") from None
 
 
 def _detail(body: bytes) -> str:

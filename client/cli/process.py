@@ -115,7 +115,9 @@ def command(
     print(f"{summary.frames} frames in {took_s:.1f} s, {summary.faces / max(summary.frames, 1):.1f} faces a frame")
     print(f"{out / 'redacted.mp4'}, {len(cut)} fancams, {out / 'tracks.csv'}, {out / 'summary.json'}")
     if summary.broken:
-        print(f"{video}: {summary.broken} damaged places could not be decoded; what could is there")
+        print(
+            f"{video}: {summary.broken} pictures are damaged or missing, as of a file that is cut short; the others are there"
+        )
 
 
 def _reviewed(

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import re
-import sys
 import time
-from collections.abc import Callable
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from client.cli.main import Failure
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 def command(
@@ -36,15 +30,16 @@ def command(
     for path in (out, truth):
         if path is not None and not path.parent.is_dir():
             raise Failure(f"cannot write {path}: there is no folder {path.parent}; make it first")
+    from client.cli.progress import progress
     from engines.scene.demo import demo_scene
     from engines.scene.write import write_scene
 
     started = time.monotonic()
     scene = demo_scene(width, height, seed)
     try:
-        with progress("frames") as tick:
+        with progress("drawing", "frames") as update:
             count = write_scene(
-                out, truth, scene=scene, seconds=seconds, fps=fps, marker=marker, audio=audio, progress=tick
+                out, truth, scene=scene, seconds=seconds, fps=fps, marker=marker, audio=audio, progress=update
             )
     except OSError as error:
         raise Failure(f"cannot write {out}: {error.strerror or error}") from error
@@ -60,26 +55,3 @@ def parse_size(text: str) -> tuple[int, int]:
     if not (64 <= width <= 4096 and 64 <= height <= 4096) or width % 2 or height % 2:
         raise typer.BadParameter(f"{text!r} is not WIDTHxHEIGHT with even numbers from 64 to 4096", param_hint="--size")
     return width, height
-
-
-@contextmanager
-def progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar with the time left on a terminal, a plain line every five seconds elsewhere."""
-    if sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=Console(stderr=True)) as bar:
-            task = bar.add_task(what)
-            yield lambda done, total: bar.update(task, completed=done, total=total)
-    else:
-        last = time.monotonic()
-
-        def line(done: int, total: int) -> None:
-            nonlocal last
-            if time.monotonic() - last >= 5:
-                last = time.monotonic()
-                print(f"{done} of {total} {what}", file=sys.stderr, flush=True)
-
-        yield line

@@ -31,8 +31,8 @@ class VideoFile:
 
     `width` and `height` are those of the frames: upright (the rotation in the file's metadata is applied) and even (the last
     column or row is repeated). `sample_aspect_ratio` of those, 1 when unknown; `fps` the average rate; `duration_s` and
-    `frames_expected` as the file says, 0 when it does not; `broken` counts pieces of data that could not be decoded. A file
-    that changes size midway is scaled to the size of its first frame.
+    `frames_expected` as the file says, 0 when it does not; `broken` counts pieces of data that could not be decoded, or that the
+    file's index has and a file that is cut short has not. A file that changes size midway is scaled to the size of its first frame.
     """
 
     def __init__(self, path: Path) -> None:
@@ -41,7 +41,7 @@ class VideoFile:
             FileError: no such file, not a video, or no video stream in it.
         """
         if not path.is_file():
-            raise FileError(f"{path}: no such file")
+            raise FileError(f"{path}: {'a folder, not a video' if path.is_dir() else 'no such file'}")
         try:
             self._container = av.open(
                 str(path),
@@ -66,7 +66,7 @@ class VideoFile:
         self.frames_expected = self._stream.frames or round(self.duration_s * self.fps)
         self.start_s = 0.0
         """Time of the first frame in the file's own clock, subtracted from all; known once iteration has begun."""
-        self._pictures = self._decode()
+        self._pictures = self._decode(len(self._stream.index_entries))
         self._first = next(self._pictures, None)
         if self._first is None:
             self._container.close()
@@ -119,17 +119,19 @@ class VideoFile:
                 return
             yield self._frame(picture, clock.ticks(picture))
 
-    def _decode(self) -> Iterator[av.VideoFrame]:
-        """Pictures of all packets; broken data is counted and stepped over."""
+    def _decode(self, indexed: int = 0) -> Iterator[av.VideoFrame]:
+        """Pictures of all packets, of which there should be as many as are `indexed`; broken data is counted and stepped over."""
         packets = self._container.demux(self._stream)
         while True:
             try:
                 packet = next(packets)
             except StopIteration:
+                self.broken += max(0, indexed)
                 return
             except av.FFmpegError:
                 self.broken += 1
                 return
+            indexed -= packet.size > 0
             try:
                 yield from packet.decode()
             except av.FFmpegError:

@@ -187,8 +187,9 @@ class Registry:
             path.unlink(missing_ok=True)
 
     def _unknown(self, name: str) -> BadModel:
-        known = ", ".join(model.name for model in self.all()) or "none"
-        return BadModel(f"no model is called {name!r} in {self.folder}: known are {known}; a file is FILE.onnx")
+        known = ", ".join(model.name for model in self.all())
+        there = f"known are {known}" if known else "there is none yet"
+        return BadModel(f"no model is called {name!r} in {self.folder}: {there}; a file is FILE.onnx")
 
     def _read(self, path: Path) -> Model:
         try:

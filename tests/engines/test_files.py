@@ -164,6 +164,28 @@ def test_of_a_truncated_file_what_is_there_is_kept(tmp_path: Path) -> None:
     assert_shows(frames, len(frames))
 
 
+def test_what_a_file_that_is_cut_short_has_in_its_index_alone_is_counted(tmp_path: Path) -> None:
+    path = tmp_path / "cut.mp4"
+    source = write_video(tmp_path / "whole.mp4", 60, options={"g": "10", "bf": "0"})
+    with av.open(str(source)) as box, av.open(str(path), "w", options={"movflags": "faststart"}) as to:
+        copy = to.add_stream_from_template(box.streams.video[0])
+        for packet in box.demux(video=0):
+            if packet.size:
+                packet.stream = copy
+                to.mux(packet)
+    whole, _ = read(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 3 // 4])
+    video, frames = read(path)
+    assert whole.broken == 0
+    assert 15 < len(frames) < 60
+    assert 59 <= video.broken + len(frames) <= 60, "the last picture may be there in part"
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(FileError, match="not a video"):
+        VideoFile(path)
+    with pytest.raises(FileError, match="a folder, not a video"):
+        VideoFile(tmp_path)
+
+
 def test_damage_in_the_middle_is_counted_and_stepped_over(tmp_path: Path) -> None:
     path = write_video(tmp_path / "hurt.avi", 40, codec="mjpeg", format_="yuvj420p")
     with av.open(str(path)) as box:

@@ -86,7 +86,7 @@ def test_a_description_that_cannot_be_read_is_named(text: str, registry: Registr
 
 
 def test_an_unknown_name_is_told_those_there_are(registry: Registry, file: Path) -> None:
-    with pytest.raises(BadModel, match="known are none"):
+    with pytest.raises(BadModel, match="there is none yet"):
         registry.find("plates")
     add(registry, "street", file)
     with pytest.raises(BadModel, match=r"no model is called 'plates' in .*: known are street"):
