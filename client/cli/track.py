@@ -14,10 +14,12 @@ def command(
     fps: Annotated[float, typer.Option(min=0.1, max=1000, help="Frames a second of the video.")],
     kind: Annotated[str, typer.Option(help="What the detections show: persons or faces.")] = "persons",
     weights: Annotated[Path | None, typer.Option(help="What fancam train tracker has learnt.")] = None,
-    filled: Annotated[bool, typer.Option(help="Also where a person is expected while nothing is found.")] = False,
+    filled: Annotated[
+        bool, typer.Option(help="Also between two looks at a person at most half a second apart.")
+    ] = False,
 ) -> None:
-    """Frames without a line are frames in which nothing was found. Boxes are the detections' own; with --filled the predicted
-    ones have score 0."""
+    """Frames without a line are frames in which nothing was found. Boxes are the detections' own; with --filled those on
+    the straight line between two looks have score 0."""
     from client.cli.main import Failure
     from engines.track import mot
     from engines.track.follow import follow
