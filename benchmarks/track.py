@@ -36,6 +36,8 @@ PEERS_SCRIPT: Final = Path(__file__).parent / "peers/mot_trackers.py"
 WALKERS: Final = (5, 20, 100)
 WARM_UP: Final = 50
 ROUNDS: Final = 3
+FILLED: Final = "fancam --filled"
+"""The same tracks, with the short gaps in them filled, as `fancam track --filled` writes them."""
 
 
 def jobs_of(data: Path) -> list[Job]:
@@ -127,14 +129,15 @@ def command(
         if peers is not None:
             mot_jobs.write(jobs, Path(folder))
             run_peers(peers / "bin/python", Path(folder))
-        for name in us:
+        for name in (*us, FILLED):
             figures[name] = {}
             for column, part in mot_jobs.columns(jobs):
                 scored: list[Sums] = []
                 for job in part:
-                    if name == "fancam":
+                    if name in ("fancam", FILLED):
                         own = odds.get(job.sequence) if job.kind is PERSONS else None
-                        rows = follow(job.table, job.fps, job.kind, own, frames=frozenset(job.frames))
+                        looked = frozenset(job.frames)
+                        rows = follow(job.table, job.fps, job.kind, own, frames=looked, filled=name == FILLED)
                     else:
                         rows = mot_jobs.tracks(Path(folder), name, job)
                     scored.append(sums(job.judged(), rows))

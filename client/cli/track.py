@@ -15,11 +15,11 @@ def command(
     kind: Annotated[str, typer.Option(help="What the detections show: persons or faces.")] = "persons",
     weights: Annotated[Path | None, typer.Option(help="File that `fancam train tracker` has written.")] = None,
     filled: Annotated[
-        bool, typer.Option("--filled", help="Write people also where they are expected while nothing is found.")
+        bool, typer.Option("--filled", help="Also between two looks at a person at most half a second apart.")
     ] = False,
 ) -> None:
-    """Frames without a line are frames in which nothing was found. Boxes are the detections' own; with --filled the predicted
-    ones have score 0."""
+    """Frames without a line are frames in which nothing was found. Boxes are the detections' own; with --filled those on
+    the straight line between two looks have score 0."""
     from client.cli.main import Failure
     from engines.track import mot
     from engines.track.follow import follow

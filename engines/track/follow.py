@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engines.track import mot
 from engines.track.kalman import F64
 from engines.track.kinds import Kind
 from engines.track.odds import Odds
 from engines.track.tracker import Tracker
+
+FILL_S: Final = 0.5
+"""Two looks at one person further apart than this have nothing filled in between: what goes on longer is too often somebody
+else."""
 
 
 def follow(
@@ -24,24 +30,37 @@ def follow(
 ) -> F64:
     """The confirmed tracks (n, 7) of a MOT `table` of detections: frame, id, left, top, width, height, score.
 
-    Boxes and scores are the detections' own; `filled` adds those that are predicted, with score 0. Of `frames` only these are
-    looked at; their times stay true.
+    Boxes and scores are the detections' own; `filled` adds those of `fill`. Of `frames` only these are looked at; their
+    times stay true.
     """
     tracker, rows = Tracker(kind, odds), [np.zeros((0, 7))]
+    looked = []
     for frame, found in mot.per_frame(table, int(table[:, 0].max(initial=0))):
         if frames is not None and frame not in frames:
             continue
+        looked.append(frame)
         tracks = tracker.step(mot.detections(found), frame / fps)
         shown = tracks.measured & tracks.confirmed
         seen = found[tracks.detection[shown], :7]
         seen[:, 1] = tracks.ids[shown]
         rows.append(seen)
-        lost = ~tracks.measured & tracks.confirmed
-        if filled and lost.any():
-            boxes = tracks.boxes[lost].astype(np.float64)
-            n = len(boxes)
-            ids = tracks.ids[lost]
-            rows.append(
-                np.column_stack((np.full(n, frame), ids, boxes[:, :2], boxes[:, 2:] - boxes[:, :2], np.zeros(n)))
-            )
-    return np.concatenate(rows)
+    tracked = np.concatenate(rows)
+    return fill(tracked, np.array(looked), fps) if filled else tracked
+
+
+def fill(tracked: F64, frames: NDArray[np.int_], fps: float) -> F64:
+    """`tracked` (n, 7), and on the straight line between two looks at one person, at most FILL_S apart, a box of score 0 for
+    each of `frames`, which are ascending, without one."""
+    rows = tracked[np.lexsort((tracked[:, 0], tracked[:, 1]))]
+    before, after = rows[:-1], rows[1:]
+    step = after[:, 0] - before[:, 0]
+    gap = (before[:, 1] == after[:, 1]) & (step > 1) & (step <= FILL_S * fps)
+    added = [tracked]
+    for start, end in zip(before[gap], after[gap], strict=True):
+        between = frames[np.searchsorted(frames, start[0], "right") : np.searchsorted(frames, end[0])]
+        share = (between[:, None] - start[0]) / (end[0] - start[0])
+        boxes = start + share * (end - start)
+        boxes[:, 0], boxes[:, 6] = between, 0
+        added.append(boxes)
+    every = np.concatenate(added)
+    return every[np.argsort(every[:, 0], kind="stable")]

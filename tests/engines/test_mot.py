@@ -75,7 +75,19 @@ def test_gaps_are_filled_when_asked_for() -> None:
     gap = filled[(filled[:, 0] >= 31) & (filled[:, 0] <= 35)]
     assert len(gap) == 10
     assert (gap[:, 6] == 0).all()
+    for y, start, step in ((200, 100, 4), (330, 600, -4)):
+        one = gap[np.isclose(gap[:, 3], y)]
+        np.testing.assert_allclose(one[:, 2], start + step * one[:, 0])
     assert len(set(filled[:, 1])) == 2
+
+
+def test_what_nobody_knows_is_not_filled() -> None:
+    long = walking([*range(1, 31), *range(46, 61)])  # half a second and a frame
+    for table in (long, walking(list(range(1, 31)))):
+        np.testing.assert_array_equal(follow(table, 30, PERSONS, filled=True), follow(table, 30, PERSONS))
+    looked = [*range(1, 31, 2), *range(36, 61, 2)]
+    filled = follow(walking(list(range(1, 61))), 30, PERSONS, frames=looked, filled=True)
+    assert set(filled[:, 0]) <= set(looked)
 
 
 def test_frames_left_out_are_not_looked_at_and_time_goes_on() -> None:
