@@ -23,7 +23,7 @@ from engines.codecs.files import VideoFile
 from engines.codecs.mux import Audio, Mp4Writer
 from engines.detect.detector import Detector
 from engines.frame import F32
-from engines.people import Fancam, People, Rows, Seen
+from engines.people import Fancam, People, Rows, Seen, file_names
 from engines.pipeline import Analysed, DelayLine, FancamFeed, Pipeline, RedactedFeed
 from engines.policy import Cover
 from engines.render.camera import DEFAULT_PRESET, output_size
@@ -81,6 +81,8 @@ class Person:
     frames: int = 0
     filled: int = 0
     fancam: str | None = None
+    member: str | None = None
+    """Whom the fancam shows, of those the detector tells apart."""
 
 
 @dataclass(slots=True)
@@ -113,7 +115,7 @@ def process(
     options: Options,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Summary:
-    """Write `redacted.mp4`, `fancam-<track>.mp4`, `tracks.csv` and `summary.json` into the folder `out`.
+    """Write `redacted.mp4`, `fancam-<track or member>.mp4`, `tracks.csv` and `summary.json` into the folder `out`.
 
     `progress` is called with the frames done and expected (0 when unknown). Nothing is left half written.
 
@@ -138,7 +140,7 @@ def analyse(
     detector.warm_up(source.width, source.height)
     summary.detector = detector.describe()
     pipeline, lookahead = Pipeline(detector, besides=Besides(options.classes, options.heads)), DelayLine()
-    if options.cover.shown(options.members):
+    if options.members:
         pipeline.recogniser = Recogniser(options.members)
     people = People(options.max_gap_s)
     for frame in source:
@@ -196,7 +198,9 @@ class Ready:
         for track, span_s in people.paths.spans(item.shot, item.time_s).items():
             place = people.paths.at(track, item.shot, item.time_s)
             if track in people.confirmed and place is not None:
-                seen[track] = Seen(place, span_s, people.members.get(track))
+                row = item.tracks.index_of(track)
+                name = item.names.of(row) if item.names is not None and row is not None else None
+                seen[track] = Seen(place, span_s, people.members.get(track), name)
         people.paths.forget(item.time_s)
         return cls(item, extra, tuple(lookahead.fills(item)), seen)
 
@@ -246,7 +250,7 @@ class Writers:
                 self._ended = self._queue.get() is None
 
     def _write_all(self, files: ExitStack) -> None:
-        rows = files.enter_context(Rows(self._out / "tracks.csv"))
+        rows = files.enter_context(Rows(self._out / "tracks.csv", self._options.members))
         redacted = RedactedFeed((self._source.width, self._source.height), self._options.style)
         redacted.redactor.shown = self._options.cover.shown(self._options.members)
         video: Mp4Writer | None = None
@@ -263,12 +267,13 @@ class Writers:
             self._write_people(index, ready, rows, fancams, files)
             self._summary.seconds = ready.item.time_s
             index += 1
+        self._name(fancams)
         self._ended = True
 
     def _write_people(self, index: int, ready: Ready, rows: Rows, fancams: dict[int, Fancam], files: ExitStack) -> None:
         known = {person.track: person for person in self._summary.people}
         for track, seen in ready.people.items():
-            state = rows.write(index, track, seen.place, ready.item)
+            state = rows.write(index, track, seen, ready.item)
             person = known.get(track)
             if person is None:
                 person = Person(track, ready.item.time_s, 0)
@@ -284,8 +289,20 @@ class Writers:
                     fancams[track] = self._new_fancam(track, ready, files)
                 else:
                     continue
-                person.fancam = fancams[track].writer.path.name
             fancams[track].write(ready.item, track, seen)
+
+    def _name(self, fancams: dict[int, Fancam]) -> None:
+        """Give the fancams their files' names, once it is known whom they show."""
+        made: dict[Fancam, int] = {}
+        for track, fancam in fancams.items():
+            made.setdefault(fancam, track)
+        members = [None if one.shows is None else self._options.members[one.shows] for one in made]
+        for fancam, name in zip(made, file_names([*made.values()], members), strict=True):
+            fancam.writer.path = self._out / name
+        for person in self._summary.people:
+            if (shown := fancams.get(person.track)) is not None:
+                person.fancam = shown.writer.path.name
+                person.member = None if shown.shows is None else self._options.members[shown.shows]
 
     @staticmethod
     def _same(seen: Seen, ready: Ready, fancams: dict[int, Fancam]) -> Fancam | None:
