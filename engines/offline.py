@@ -194,15 +194,7 @@ class Ready:
 
     @classmethod
     def of(cls, item: Analysed, extra: F32, lookahead: Lookahead[Analysed], people: People) -> Ready:
-        seen = {}
-        for track, span_s in people.paths.spans(item.shot, item.time_s).items():
-            place = people.paths.at(track, item.shot, item.time_s)
-            if track in people.confirmed and place is not None:
-                row = item.tracks.index_of(track)
-                name = item.names.of(row) if item.names is not None and row is not None else None
-                seen[track] = Seen(place, span_s, people.members.get(track), name)
-        people.paths.forget(item.time_s)
-        return cls(item, extra, tuple(lookahead.fills(item)), seen)
+        return cls(item, extra, tuple(lookahead.fills(item)), people.at(item))
 
 
 class Writers:
@@ -281,15 +273,19 @@ class Writers:
             person.last_s = ready.item.time_s
             person.frames += 1
             person.filled += state == "filled"
-            if track not in fancams:
-                before = self._same(seen, ready, fancams)
-                if before is not None:
-                    fancams[track] = before
-                elif self._options.fancams and seen.span_s >= LEAST_SEEN_S - 1.5 / self._summary.fps:
-                    fancams[track] = self._new_fancam(track, ready, files)
-                else:
+            fancam = fancams.get(track)
+            if fancam is not None and fancam.track != track and fancam.track in ready.people:
+                if not seen.place.seen:
                     continue
-            fancams[track].write(ready.item, track, seen)
+                fancam = None  # it follows somebody else, who is there: these are two
+            if fancam is None:
+                fancam = self._same(seen, ready, fancams)
+            if fancam is None:
+                if not self._options.fancams or seen.span_s < LEAST_SEEN_S - 1.5 / self._summary.fps:
+                    continue
+                fancam = self._new_fancam(track, ready, files)
+            fancams[track] = fancam
+            fancam.write(ready.item, track, seen)
 
     def _name(self, fancams: dict[int, Fancam]) -> None:
         """Give the fancams their files' names, once it is known whom they show."""
@@ -306,21 +302,18 @@ class Writers:
 
     @staticmethod
     def _same(seen: Seen, ready: Ready, fancams: dict[int, Fancam]) -> Fancam | None:
-        """The fancam of the same member, whose own track is not there."""
-        there = [fancams[track] for track in ready.people if track in fancams]
-        return next(
-            (
-                one
-                for one in fancams.values()
-                if one.member is not None and one.member == seen.member and one not in there
-            ),
-            None,
+        """The fancam of the same body's face or of the same member, that follows nobody who is there."""
+        same = (
+            one
+            for track, one in fancams.items()
+            if track in seen.earlier or (one.member is not None and one.member == seen.member)
         )
+        return next((one for one in same if one.track not in ready.people), None)
 
     def _new_fancam(self, track: int, ready: Ready, files: ExitStack) -> Fancam:
         size = output_size(self._source.width, self._source.height, self._options.preset)
         video = files.enter_context(self._open(f"fancam-{track}.mp4", size))
-        return Fancam(FancamFeed(track, size, self._options.preset), video, ready.item.frame.rtp_time)
+        return Fancam(FancamFeed(track, size, self._options.preset), video, ready.item.frame.rtp_time, track)
 
     def _open(self, name: str, size: tuple[int, int], audio: Audio | None = None) -> Mp4Writer:
         video = Mp4Writer(
