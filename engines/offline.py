@@ -207,6 +207,7 @@ class Writers:
         self._thread = Thread(target=self._run, name="writers", daemon=True)
         self._abandoned = self._ended = False
         self._videos: list[Mp4Writer] = []
+        self._fancams: list[Fancam] = []
         self.report = Report(source.width, source.height) if options.report is not None else None
 
     def put(self, ready: Ready) -> None:
@@ -289,11 +290,9 @@ class Writers:
 
     def _name(self, fancams: dict[int, Fancam]) -> None:
         """Give the fancams their files' names, once it is known whom they show."""
-        made: dict[Fancam, int] = {}
-        for track, fancam in fancams.items():
-            made.setdefault(fancam, track)
+        made = self._fancams
         members = [None if one.shows is None else self._options.members[one.shows] for one in made]
-        for fancam, name in zip(made, file_names([*made.values()], members), strict=True):
+        for fancam, name in zip(made, file_names([one.key for one in made], members), strict=True):
             fancam.writer.path = self._out / name
         for person in self._summary.people:
             if (shown := fancams.get(person.track)) is not None:
@@ -312,8 +311,12 @@ class Writers:
 
     def _new_fancam(self, track: int, ready: Ready, files: ExitStack) -> Fancam:
         size = output_size(self._source.width, self._source.height, self._options.preset)
-        video = files.enter_context(self._open(f"fancam-{track}.mp4", size))
-        return Fancam(FancamFeed(track, size, self._options.preset), video, ready.item.frame.rtp_time, track)
+        before = sum(one.key.partition(".")[0] == str(track) for one in self._fancams)
+        key = f"{track}.{before + 1}" if before else str(track)
+        video = files.enter_context(self._open(f"fancam-{key}.mp4", size))
+        feed = FancamFeed(track, size, self._options.preset)
+        self._fancams.append(Fancam(feed, video, ready.item.frame.rtp_time, track, key))
+        return self._fancams[-1]
 
     def _open(self, name: str, size: tuple[int, int], audio: Audio | None = None) -> Mp4Writer:
         video = Mp4Writer(

@@ -86,6 +86,8 @@ class Fancam:
     """RTP time of its first frame."""
     track: int
     """Whom it follows now."""
+    key: str
+    """Of the track it began with: no other has it."""
     member: int | None = None
     last: int | None = None
     """RTP time of its latest frame."""
@@ -115,15 +117,15 @@ class Fancam:
             self.last = time
 
 
-def file_names(tracks: Sequence[int], names: Sequence[str | None]) -> list[str]:
-    """One a fancam: by whom it shows; by the track where that is nobody known, and besides the name where two show one member.
+def file_names(keys: Sequence[str], names: Sequence[str | None]) -> list[str]:
+    """One a fancam: by whom it shows; by its key where that is nobody known, and by both where two show one member.
     What is no letter, digit or underscore becomes an underscore."""
     words = [name and re.sub(r"\W+", "_", name)[:LONGEST_NAME] for name in names]
     uses = Counter(word.casefold() for word in words if word)
     made = []
-    for track, word in zip(tracks, words, strict=True):
+    for key, word in zip(keys, words, strict=True):
         alone = word and uses[word.casefold()] == 1 and not word.isdecimal()  # a number would be taken for a track
-        made.append(f"fancam-{word if alone else f'{word}-{track}' if word else track}.mp4")
+        made.append(f"fancam-{word if alone else f'{word}-{key}' if word else key}.mp4")
     return made
 
 
