@@ -24,7 +24,7 @@ FPS, FRAMES = 15, 60
 SUMMARY_KEYS = {
     "source", "width", "height", "fps", "frames", "seconds", "faces", "broken", "sound", "people", "detector", "options",
 }  # fmt: skip
-PERSON_KEYS = {"track", "first_s", "last_s", "frames", "filled", "fancam"}
+PERSON_KEYS = {"track", "first_s", "last_s", "frames", "filled", "fancam", "member"}
 
 
 @pytest.fixture(scope="module")
