@@ -37,11 +37,6 @@ class Bodies:
         self._tracker = Tracker()
         self._bound: dict[int, Bound] = {}
 
-    @property
-    def later(self) -> dict[int, int]:
-        """Of earlier tracks of a body's face: the one it has now."""
-        return {track: bound.track for bound in self._bound.values() for track in bound.before}
-
     def forget(self) -> None:
         self._tracker.forget()
         self._bound.clear()

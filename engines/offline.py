@@ -301,12 +301,8 @@ class Writers:
 
     @staticmethod
     def _same(seen: Seen, ready: Ready, fancams: dict[int, Fancam]) -> Fancam | None:
-        """The fancam of the same body's face or of the same member, that follows nobody who is there."""
-        same = (
-            one
-            for track, one in fancams.items()
-            if track in seen.earlier or (one.member is not None and one.member == seen.member)
-        )
+        """The fancam of the same member, that follows nobody who is there."""
+        same = (one for one in fancams.values() if one.member is not None and one.member == seen.member)
         return next((one for one in same if one.track not in ready.people), None)
 
     def _new_fancam(self, track: int, ready: Ready, files: ExitStack) -> Fancam:

@@ -33,21 +33,17 @@ class People:
         self.confirmed: set[int] = set()
         self.members: dict[int, int] = {}
         """Whom a track was last surely recognised as."""
-        self.later: dict[int, int] = {}
-        """Of earlier tracks of a body's face the one it has, as of the latest frame."""
 
     def add(self, item: Analysed) -> None:
         tracks = item.tracks
-        turned = {track: face for track, face in item.turned.items() if track not in item.later}
-        self.paths.add(item.detections, tracks, item.shot, item.time_s, turned)
-        self.later = item.later
+        self.paths.add(item.detections, tracks, item.shot, item.time_s, item.turned)
         self.confirmed.update(tracks.ids[tracks.confirmed].tolist())
         if tracks.members is not None:
             sure = np.flatnonzero(tracks.members >= 0)
             self.members.update(zip(tracks.ids[sure].tolist(), tracks.members[sure].tolist(), strict=True))
 
     def at(self, item: Analysed) -> dict[int, Seen]:
-        """Who is seen in a frame that has waited, by their tracks; of the tracks of one body's face, the one that is seen."""
+        """Who is seen in a frame that has waited, by their tracks."""
         found = {}
         for track, span_s in self.paths.spans(item.shot, item.time_s).items():
             place = self.paths.at(track, item.shot, item.time_s)
@@ -55,10 +51,6 @@ class People:
                 row = item.tracks.index_of(track)
                 name = item.names.of(row) if item.names is not None and row is not None else None
                 found[track] = Seen(place, span_s, self.members.get(track), name)
-        for earlier, now in {**self.later, **item.later}.items():
-            if now in found and (earlier not in found or not found[earlier].place.seen):
-                found[now].earlier.add(earlier)
-                found.pop(earlier, None)
         self.paths.forget(item.time_s)
         return found
 
@@ -74,8 +66,6 @@ class Seen:
     """Whom the track was last surely recognised as."""
     name: tuple[int, State] | None = None
     """The member whose name the track has in this frame, and how sure that is."""
-    earlier: set[int] = field(default_factory=set)
-    """Earlier tracks of the same body's face."""
 
 
 @dataclass(slots=True, eq=False)

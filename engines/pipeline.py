@@ -57,8 +57,6 @@ class Analysed:
     """What is covered besides faces."""
     turned: dict[int, F32] = field(default_factory=dict)
     """Of tracks whose face is not seen, but whose body is: where the face must be (4,) xyxy px."""
-    later: dict[int, int] = field(default_factory=dict)
-    """Of earlier tracks of a body's face: the one it has now."""
     names: Names | None = None
     """What the tracks are called, for those who may know it; None where nobody was looked for. Decides nothing."""
 
@@ -121,7 +119,6 @@ class Pipeline:
         time_s = frame.rtp_time / RTP_CLOCK_HZ
         found, besides = detections, None
         turned: dict[int, F32] = {}
-        later: dict[int, int] = {}
         detections, others = found.faces(), found.others()
         if detections.belong_to(frame):
             self._since_cut += 1
@@ -135,14 +132,13 @@ class Pipeline:
                 tracks = replace(tracks, members=members)
             if PERSON in found.names:
                 turned = self._bodies.step(found, detections, tracks, time_s, cut=cut)
-                later = self._bodies.later
             wary = self._since_cut <= WARY_FRAMES
             besides = self.besides.step(found, detections, tracks, self._shot, time_s, cut=cut, wary=wary)
         else:
             tracks = self.tracker.predict(time_s)
         frame.ledger.tracked = time.monotonic_ns()
         wary = self._since_cut <= WARY_FRAMES
-        return Analysed(frame, detections, tracks, self._shot, wary, others, besides, turned, later, self._names)
+        return Analysed(frame, detections, tracks, self._shot, wary, others, besides, turned, self._names)
 
     def _follow(self, frame: Frame, faces: Detections, time_s: float, cut: bool) -> Tracks:
         """The tracks of faces, each of which may have been found more than once where the networks have several names for it."""
