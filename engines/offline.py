@@ -23,7 +23,7 @@ from engines.codecs.files import VideoFile
 from engines.codecs.mux import Audio, Mp4Writer
 from engines.detect.detector import Detector
 from engines.frame import F32
-from engines.people import Fancam, People, Rows, Seen
+from engines.people import Fancam, People, Rows, Seen, file_names
 from engines.pipeline import Analysed, DelayLine, FancamFeed, Pipeline, RedactedFeed
 from engines.policy import Cover
 from engines.render.camera import DEFAULT_PRESET, output_size
@@ -81,6 +81,8 @@ class Person:
     frames: int = 0
     filled: int = 0
     fancam: str | None = None
+    member: str | None = None
+    """Whom the fancam shows, of those the detector tells apart."""
 
 
 @dataclass(slots=True)
@@ -113,7 +115,7 @@ def process(
     options: Options,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Summary:
-    """Write `redacted.mp4`, `fancam-<track>.mp4`, `tracks.csv` and `summary.json` into the folder `out`.
+    """Write `redacted.mp4`, `fancam-<track or member>.mp4`, `tracks.csv` and `summary.json` into the folder `out`.
 
     `progress` is called with the frames done and expected (0 when unknown). Nothing is left half written.
 
@@ -138,7 +140,7 @@ def analyse(
     detector.warm_up(source.width, source.height)
     summary.detector = detector.describe()
     pipeline, lookahead = Pipeline(detector, besides=Besides(options.classes, options.heads)), DelayLine()
-    if options.cover.shown(options.members):
+    if options.members:
         pipeline.recogniser = Recogniser(options.members)
     people = People(options.max_gap_s)
     for frame in source:
@@ -192,13 +194,7 @@ class Ready:
 
     @classmethod
     def of(cls, item: Analysed, extra: F32, lookahead: Lookahead[Analysed], people: People) -> Ready:
-        seen = {}
-        for track, span_s in people.paths.spans(item.shot, item.time_s).items():
-            place = people.paths.at(track, item.shot, item.time_s)
-            if track in people.confirmed and place is not None:
-                seen[track] = Seen(place, span_s, people.members.get(track))
-        people.paths.forget(item.time_s)
-        return cls(item, extra, tuple(lookahead.fills(item)), seen)
+        return cls(item, extra, tuple(lookahead.fills(item)), people.at(item))
 
 
 class Writers:
@@ -211,6 +207,7 @@ class Writers:
         self._thread = Thread(target=self._run, name="writers", daemon=True)
         self._abandoned = self._ended = False
         self._videos: list[Mp4Writer] = []
+        self._fancams: list[Fancam] = []
         self.report = Report(source.width, source.height) if options.report is not None else None
 
     def put(self, ready: Ready) -> None:
@@ -246,7 +243,7 @@ class Writers:
                 self._ended = self._queue.get() is None
 
     def _write_all(self, files: ExitStack) -> None:
-        rows = files.enter_context(Rows(self._out / "tracks.csv"))
+        rows = files.enter_context(Rows(self._out / "tracks.csv", self._options.members))
         redacted = RedactedFeed((self._source.width, self._source.height), self._options.style)
         redacted.redactor.shown = self._options.cover.shown(self._options.members)
         video: Mp4Writer | None = None
@@ -263,12 +260,13 @@ class Writers:
             self._write_people(index, ready, rows, fancams, files)
             self._summary.seconds = ready.item.time_s
             index += 1
+        self._name(fancams)
         self._ended = True
 
     def _write_people(self, index: int, ready: Ready, rows: Rows, fancams: dict[int, Fancam], files: ExitStack) -> None:
         known = {person.track: person for person in self._summary.people}
         for track, seen in ready.people.items():
-            state = rows.write(index, track, seen.place, ready.item)
+            state = rows.write(index, track, seen, ready.item)
             person = known.get(track)
             if person is None:
                 person = Person(track, ready.item.time_s, 0)
@@ -276,34 +274,45 @@ class Writers:
             person.last_s = ready.item.time_s
             person.frames += 1
             person.filled += state == "filled"
-            if track not in fancams:
-                before = self._same(seen, ready, fancams)
-                if before is not None:
-                    fancams[track] = before
-                elif self._options.fancams and seen.span_s >= LEAST_SEEN_S - 1.5 / self._summary.fps:
-                    fancams[track] = self._new_fancam(track, ready, files)
-                else:
+            fancam = fancams.get(track)
+            if fancam is not None and fancam.track != track and fancam.track in ready.people:
+                if not seen.place.seen:
                     continue
-                person.fancam = fancams[track].writer.path.name
-            fancams[track].write(ready.item, track, seen)
+                fancam = None  # it follows somebody else, who is there: these are two
+            if fancam is None:
+                fancam = self._same(seen, ready, fancams)
+            if fancam is None:
+                if not self._options.fancams or seen.span_s < LEAST_SEEN_S - 1.5 / self._summary.fps:
+                    continue
+                fancam = self._new_fancam(track, ready, files)
+            fancams[track] = fancam
+            fancam.write(ready.item, track, seen)
+
+    def _name(self, fancams: dict[int, Fancam]) -> None:
+        """Give the fancams their files' names, once it is known whom they show."""
+        made = self._fancams
+        members = [None if one.shows is None else self._options.members[one.shows] for one in made]
+        for fancam, name in zip(made, file_names([one.key for one in made], members), strict=True):
+            fancam.writer.path = self._out / name
+        for person in self._summary.people:
+            if (shown := fancams.get(person.track)) is not None:
+                person.fancam = shown.writer.path.name
+                person.member = None if shown.shows is None else self._options.members[shown.shows]
 
     @staticmethod
     def _same(seen: Seen, ready: Ready, fancams: dict[int, Fancam]) -> Fancam | None:
-        """The fancam of the same member, whose own track is not there."""
-        there = [fancams[track] for track in ready.people if track in fancams]
-        return next(
-            (
-                one
-                for one in fancams.values()
-                if one.member is not None and one.member == seen.member and one not in there
-            ),
-            None,
-        )
+        """The fancam of the same member, that follows nobody who is there."""
+        same = (one for one in fancams.values() if one.member is not None and one.member == seen.member)
+        return next((one for one in same if one.track not in ready.people), None)
 
     def _new_fancam(self, track: int, ready: Ready, files: ExitStack) -> Fancam:
         size = output_size(self._source.width, self._source.height, self._options.preset)
-        video = files.enter_context(self._open(f"fancam-{track}.mp4", size))
-        return Fancam(FancamFeed(track, size, self._options.preset), video, ready.item.frame.rtp_time)
+        before = sum(one.key.partition(".")[0] == str(track) for one in self._fancams)
+        key = f"{track}.{before + 1}" if before else str(track)
+        video = files.enter_context(self._open(f"fancam-{key}.mp4", size))
+        feed = FancamFeed(track, size, self._options.preset)
+        self._fancams.append(Fancam(feed, video, ready.item.frame.rtp_time, track, key))
+        return self._fancams[-1]
 
     def _open(self, name: str, size: tuple[int, int], audio: Audio | None = None) -> Mp4Writer:
         video = Mp4Writer(

@@ -24,7 +24,7 @@ ENGINES_MAY_IMPORT = {
     "besides": {"frame", "models", "render", "track"},
     "bodies": {"frame", "models", "besides", "track"},
     "pipeline": {"frame", "codecs", "runtimes", "models", "detect", "track", "render", "besides", "bodies"},
-    "people": {"frame", "codecs", "pipeline", "render"},
+    "people": {"frame", "codecs", "pipeline", "render", "track"},
     "report": {"frame", "pipeline", "render", "track"},
     "offline": {"frame", "codecs", "besides", "detect", "track", "render", "people", "pipeline", "policy", "report"},
     "review": {"frame", "codecs", "detect", "track", "render", "pipeline", "report", "offline"},

@@ -8,7 +8,7 @@ it slows down before them.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -73,17 +73,19 @@ class Hand:
     """1/s: what is off decays like this (critically damped), at the goal's own speed."""
 
     def hasty(self, haste: float) -> Hand:
-        if haste == 1:
-            return self
         return Hand(self.band, self.speed * haste, self.acceleration * haste**2, self.stiffness * haste)
 
 
-PAN: Final = Hand(band=0.04, speed=1.5, acceleration=6.0, stiffness=5.0)
-ZOOM: Final = Hand(band=0.12, speed=0.25, acceleration=0.5, stiffness=1.0)
 HASTE: Final = 3.0
 """How many times as stiff, and as fast, the camera may be while the face would leave the window ..."""
 MARGIN: Final = 0.05
 """... or be so near its edge, in heights of the window."""
+PAN: Final = Hand(band=0.04, speed=1.5, acceleration=6.0, stiffness=5.0)
+HASTY_PAN: Final = PAN.hasty(HASTE)
+CLOSE_IN: Final = Hand(band=0.25, speed=0.25, acceleration=0.5, stiffness=1.0)
+"""Who bends down looks smaller for a moment: the camera waits before it comes closer ..."""
+WIDEN: Final = replace(CLOSE_IN, band=0.05)
+"""... and gives room soon."""
 SLOW: Final = 0.5
 """Bands per second: below this the camera may come to rest ..."""
 NEAR: Final = 0.25
@@ -110,8 +112,8 @@ def face_of(body: F64) -> F32:
 class Axis:
     """One coordinate of the camera: where it is, how fast, and whether it rests."""
 
-    def __init__(self, at: float, hand: Hand) -> None:
-        self.at, self.speed, self._hand = at, 0.0, hand
+    def __init__(self, at: float) -> None:
+        self.at, self.speed = at, 0.0
         self._rests = True
 
     def move(
@@ -121,11 +123,10 @@ class Axis:
         dt_s: float,
         unit: float,
         room: tuple[float, float],
-        haste: float = 1.0,
+        hand: Hand,
     ) -> None:
         """Follow the goal for a while; all in px of which `unit` make one of the hand's. `room` is what lies below and above
-        before an edge; `haste` times as stiff and fast it may be."""
-        hand = self._hand.hasty(haste)
+        before an edge."""
         off, ahead = (goal - self.at) / unit, goal_speed / unit
         speed = self.speed / unit
         if self._rests:
@@ -163,8 +164,8 @@ class Camera:
         """... and half its width and height."""
         self._speeds = 0.0, 0.0
         self._goal_zoom = math.log(self._tallest)
-        self._axes = Axis(frame_w / 2, PAN), Axis(frame_h / 2, PAN)
-        self._zoom = Axis(self._goal_zoom, ZOOM)
+        self._axes = Axis(frame_w / 2), Axis(frame_h / 2)
+        self._zoom = Axis(self._goal_zoom)
 
     def step(self, box: F32 | None, measured: bool, time_s: float, velocity: F64 | None = None) -> Window:
         """The window at `time_s` (any clock, s), given the person's face (xyxy px) and its velocity (x and y first, px/s), or
@@ -208,7 +209,7 @@ class Camera:
     def _move(self, dt_s: float) -> None:
         smallest, tallest = math.log(self._lowest), math.log(self._tallest)
         room = self._zoom.at - smallest, tallest - self._zoom.at
-        self._zoom.move(self._goal_zoom, 0.0, dt_s, 1.0, room)
+        self._zoom.move(self._goal_zoom, 0.0, dt_s, 1.0, room, WIDEN if self._goal_zoom > self._zoom.at else CLOSE_IN)
         assert self._face is not None
         unit = self._height()
         sides = unit * self._aspect, unit
@@ -218,7 +219,7 @@ class Camera:
             held = min(max(goals[n], low), high)
             speed = self._speeds[n] if held == goals[n] else 0.0
             safe = abs(self._face[n] - axis.at) + self._half[n] <= sides[n] / 2 - MARGIN * unit
-            axis.move(held, speed, dt_s, unit, (axis.at - low, high - axis.at), 1.0 if safe else HASTE)
+            axis.move(held, speed, dt_s, unit, (axis.at - low, high - axis.at), PAN if safe else HASTY_PAN)
         self._hold_inside()
 
     def _height(self) -> float:

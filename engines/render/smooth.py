@@ -35,7 +35,7 @@ class Motion:
 
 LATE: Final = Motion(1.0, 0.3)
 WHOLE: Final = Motion(0.28, 0.65)
-AT_ONCE: Final = Motion(4.0, 0.16)
+AT_ONCE: Final = Motion(4.0, 0.164)
 
 SETTLES: Final = 2
 """Frames after which a live look counts as smoothed; what is left of the delay is the window's half."""
@@ -48,7 +48,7 @@ WIDTH_WHOLE: Final = 5
 """Places in the window over a whole path."""
 SURPRISE: Final = 1.5
 """Without delay a look surprises by so many standard deviations at most: a few wild ones make half of the jerk."""
-FOLLOW_HZ: Final = 0.92
+FOLLOW_HZ: Final = 0.85
 """Without delay the place moves at the filter's velocity, and gives way to its place at this frequency."""
 
 

@@ -24,7 +24,7 @@ FPS, FRAMES = 15, 60
 SUMMARY_KEYS = {
     "source", "width", "height", "fps", "frames", "seconds", "faces", "broken", "sound", "people", "detector", "options",
 }  # fmt: skip
-PERSON_KEYS = {"track", "first_s", "last_s", "frames", "filled", "fancam"}
+PERSON_KEYS = {"track", "first_s", "last_s", "frames", "filled", "fancam", "member"}
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,7 @@ def test_the_table_has_a_line_per_person_and_frame(scene: Path, done: Path) -> N
     with (done / "tracks.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == list(COLUMNS)
-    assert COLUMNS == ("frame", "class", "x", "y", "w", "h", "pts_s", "track", "score", "state")
+    assert COLUMNS == ("frame", "class", "x", "y", "w", "h", "pts_s", "track", "score", "state", "member", "member_state")
     assert {row["class"] for row in rows} == {"face"}
     assert {row["state"] for row in rows} <= {"measured", "filled"}
     assert len({(row["frame"], row["track"]) for row in rows}) == len(rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -51,6 +52,22 @@ def test_a_member_is_seen_once_surely_recognised(
     told = json.loads((report / "report.json").read_text())
     assert (told["shown"] > 0) == seen
     assert told["made_with"]["cover"] == {flag.removeprefix("--cover-"): [name]}
+
+
+def test_people_are_called_by_their_names(still: tuple[Path, list[Box]], ada: Box, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert run("process", still[0], "--out", out, "--model", "band") == 0
+    people = json.loads((out / "summary.json").read_text())["people"]
+    (hers,) = [person for person in people if person["member"] == "ada"]
+    assert hers["fancam"] == "fancam-ada.mp4"
+    made = {path.name for path in out.glob("*.mp4")}
+    assert made == {"redacted.mp4", "fancam-ada.mp4", *(f"fancam-{one['track']}.mp4" for one in people if one != hers)}
+    with (out / "tracks.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    named = [row for row in rows if row["member"]]
+    assert {(row["member"], int(row["track"])) for row in named} == {("ada", hers["track"])}
+    assert named[-1]["member_state"] == "confirmed"
+    assert max(spreads(out / "redacted.mp4", ada)) < 3, "a name uncovers nobody"
 
 
 @pytest.mark.parametrize(

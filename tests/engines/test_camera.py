@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engines.render.camera import HASTE, PAN, PRESETS, ZOOM, Camera, Window, output_size
+from engines.render.camera import CLOSE_IN, HASTE, PAN, PRESETS, Camera, Window, output_size
 
 FPS = 30
 SIZES = [(640, 480), (1920, 1080), (480, 640), (200, 700), (64, 48)]
@@ -46,7 +46,7 @@ def test_whatever_happens_the_window_stays_inside_keeps_its_shape_and_never_jump
         if last is not None and seen:
             allowed = min(max(now - before, 0.0), 0.25)
             taller = max(window.h, last.h)
-            grown = np.expm1(ZOOM.speed * allowed + 1e-9) * taller
+            grown = np.expm1(CLOSE_IN.speed * allowed + 1e-9) * taller
             assert abs(window.h - last.h) <= grown + 1e-6
             for a, b, side, old in ((window.x, last.x, window.w, last.w), (window.y, last.y, window.h, last.h)):
                 moved = abs((a + side / 2) - (b + old / 2))
@@ -72,6 +72,13 @@ def test_the_camera_begins_on_the_person_and_frames_the_upper_body() -> None:
 def test_it_rests_while_the_person_only_sways() -> None:
     windows = walk([(640 + 8 * np.sin(n / 5), 300, 60 + 3 * np.sin(n / 7)) for n in range(90)])
     assert len(set(windows)) == 1
+
+
+def test_it_gives_room_and_does_not_zoom_in_on_somebody_who_bends_down() -> None:
+    bends = walk([(640, 300, 60)] * 30 + [(640, 320, 50)] * 60)
+    assert {window.h for window in bends} == {bends[0].h}
+    nears = walk([(640, 300, 60)] * 30 + [(640, 300, 68)] * 90)
+    assert nears[-1].h > 1.08 * nears[0].h
 
 
 def test_it_keeps_a_walking_person_inside() -> None:

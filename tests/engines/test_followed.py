@@ -107,7 +107,7 @@ def test_gaps_are_filled_and_marked_and_no_longer_than_allowed(max_gap_s: float)
 
 def test_a_members_file_goes_on_after_a_slate(tmp_path: Path) -> None:
     with Mp4Writer(tmp_path / "fancam-1.mp4", 136, 240, fps=Fraction(FPS), preset="ultrafast", crf=23) as video:
-        fancam = Fancam(FancamFeed(1, (136, 240)), video, 0)
+        fancam = Fancam(FancamFeed(1, (136, 240)), video, 0, 1, "1")
         for n in [*range(20), *range(100, 120)]:
             source = noise_frame(rtp_time=n * 90_000 // FPS)
             state = Analysed(source, found([], of=source), Tracks.empty(), 1, False)
