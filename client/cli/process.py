@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 
 def command(
     video: Annotated[Path, typer.Argument(help="The video to redact.")],
-    out: Annotated[Path, typer.Option(help="Folder for redacted.mp4, fancam-N.mp4, tracks.csv and summary.json.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Folder for redacted.mp4, a fancam-N.mp4 or fancam-NAME.mp4 each, tracks.csv and summary.json."
+        ),
+    ],
     fancams: Annotated[
         bool, typer.Option("--fancams/--no-fancams", help="Cut one video per person seen for a second.")
     ] = True,
