@@ -105,6 +105,14 @@ class Watched:
         names = self.page.evaluate("[...document.querySelectorAll('#fancams figure')].map(one => one.dataset.feed)")
         return [str(name) for name in names]
 
+    def lasting_fancam(self) -> str:
+        """Waits for one that has shown a second: people come and go, and their fancams with them."""
+        return str(
+            self.until(
+                lambda: next((one for one in self.fancams() if self.frames(one) > 20), None), "a fancam that lasts"
+            )
+        )
+
     def until(self, true: Callable[[], Any], what: str, deadline_s: float = 30) -> Any:
         """Poll until `true()` is, and return what it returned; the page goes on meanwhile."""
         end_s = time.monotonic() + deadline_s

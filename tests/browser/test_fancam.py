@@ -27,8 +27,7 @@ def test_fancam_is_cut_from_the_frames_that_are_shown(
     with publishing(scene.video, f"{server.url}/whip/demo"):
         watched = open_page(server.url)
         watched.rises("raw")
-        fancam = watched.until(watched.fancams, "a fancam")[0]
-        watched.rises(fancam)
+        fancam = watched.lasting_fancam()
         pairs = []
         for _ in range(3):
             number = watched.until(lambda: read_marker(watched.luma("raw")), "a readable number in the source")

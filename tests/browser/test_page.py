@@ -49,10 +49,7 @@ def test_page_shows_source_redacted_and_fancams(server: Server, demo: None, open
     watched = open_page(server.url)
     for feed in ("raw", "redacted"):
         watched.rises(feed)
-    # people come and go: that of one who stays
-    fancam = watched.until(
-        lambda: next((one for one in watched.fancams() if watched.frames(one) > 20), None), "a fancam"
-    )
+    fancam = watched.lasting_fancam()
     assert watched.luma(fancam).std() > 5, "the fancam shows an empty picture"
     drawn = """() => {
       const canvas = document.querySelector("figure[data-feed='raw'] canvas");
@@ -75,7 +72,7 @@ def test_own_camera_is_shown_redacted(server: Server, scene: SceneFiles, open_pa
     watched = open_page(server.url)
     watched.page.click("#camera")
     watched.rises("redacted", 60)
-    watched.rises(watched.until(watched.fancams, "a fancam")[0])
+    watched.lasting_fancam()
     numbers, covered = [], []
     for _ in range(12):
         shown = watched.luma("redacted")
