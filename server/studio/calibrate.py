@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import time
@@ -20,6 +19,7 @@ from engines.codecs.decode import Codec, VideoDecoder
 from engines.codecs.encode import Encoder
 from engines.detect.detector import DEFAULT_LONG_SIDE, Detector
 from engines.frame import Frame, Ledger, RedactedFrame
+from engines.models.registry import sha256_of
 from engines.pipeline import Pipeline, make_feed
 from engines.scene.demo import demo_scene
 from server.studio.costs import (
@@ -53,17 +53,12 @@ def known_or_measured(detector: Detector, folder: Path | None = None) -> dict[st
     Either way each stage has run when it returns, so that no stream's first frames pay for what is set up once.
     """
     folder = folder or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fancam"
-    key = machine() | detector.describe() | {"sha256": [_sha256(path) for path in detector.files]}
+    key = machine() | detector.describe() | {"sha256": [sha256_of(path) for path in detector.files]}
     known = load(key, folder)
     measured = measure(detector, SECONDS if known is None else 0)
     if known is None:
         keep(key, measured, folder)
     return known or measured
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def machine() -> dict[str, Any]:
