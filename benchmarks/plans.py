@@ -17,8 +17,8 @@ from engines.plans.build import Settings
 from engines.plans.child import Building, Order
 from engines.plans.gpu import read_gpu
 from engines.plans.key import buckets_of
-from engines.plans.library import load_library, target_of
 from engines.plans.store import PlanError, Store
+from engines.plans.trt import load_trt, target_of
 
 RTX = "tensorrt_rtx_bindings"
 
@@ -49,11 +49,11 @@ def command(
     except PlanError:
         library, gpu = RTX, None
     try:
-        target = target_of(load_library(library), gpu)
+        target = target_of(load_trt(library), gpu)
     except PlanError as error:
         raise typer.BadParameter(str(error), param_hint="TensorRT") from None
     buckets = buckets_of([int(part) for part in batch.split(",")])
-    print(f"{target.library}, {target.device or 'no GPU: plans are built and not run'}")
+    print(f"{target.tensorrt}, {target.device or 'no GPU: plans are built and not run'}")
     rows = []
     for model in sorted(folder.glob("*.onnx"), key=lambda path: path.stat().st_size):
         with tempfile.TemporaryDirectory() as plans:
@@ -63,4 +63,4 @@ def command(
                     break
         rows.append(row)
         print(", ".join(f"{key} {value}" for key, value in row.items()), flush=True)
-    write_result("plans", {"library": target.library, "gpu": target.device or None, "buckets": buckets, "rows": rows})
+    write_result("plans", {"library": target.tensorrt, "gpu": target.device or None, "buckets": buckets, "rows": rows})

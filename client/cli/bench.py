@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from client.cli.command import Verb
+from client.cli.verb import Verb
 
 HELPERS = (
     "live_redaction", "mot_jobs", "mot_score", "pictures", "plot", "proc", "report", "rig", "scatter", "scripted_studio",

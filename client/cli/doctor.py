@@ -108,13 +108,13 @@ def _runtimes() -> Iterator[Finding]:
 
 def _plan(model: Path) -> Finding:
     """Whether `fancam serve --runtime tensorrt` begins with TensorRT."""
-    from engines.plans.library import load_library
     from engines.plans.load import load_plan
     from engines.plans.store import PlanError
+    from engines.plans.trt import load_trt
     from server.studio.plans import runtime_meanwhile
 
     try:
-        key = load_plan(load_library(), model).key
+        key = load_plan(load_trt(), model).key
     except PlanError as error:
         mend = f"fancam serve --runtime tensorrt builds it while {runtime_meanwhile()} serves"
         return Finding(f"plan of {model.stem}", False, str(error), mend, needed=False)

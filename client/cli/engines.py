@@ -93,15 +93,15 @@ def list_plans(
 def _opened(gpu: int, folder: Path | None) -> tuple[Any, Any]:
     """What to build for, and where plans lie."""
     from engines.plans.gpu import read_gpu
-    from engines.plans.library import load_library, target_of
     from engines.plans.store import Store
+    from engines.plans.trt import load_trt, target_of
 
-    trt = load_library(LIBRARY)
+    trt = load_trt(LIBRARY)
     return target_of(trt, read_gpu(gpu)), Store(folder)
 
 
 def _where(target: Any) -> str:
-    return ", ".join(part for part in (target.device or "no GPU", target.library, f"driver {target.driver}") if part)
+    return ", ".join(part for part in (target.device or "no GPU", target.tensorrt, f"driver {target.driver}") if part)
 
 
 def _files(model: str, sizes: str, precision: str | None, folder: Path) -> Iterator[Path]:

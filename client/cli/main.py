@@ -55,7 +55,7 @@ def overview() -> str:
 def run_verb(verb: str, arguments: list[str]) -> None:
     import typer
 
-    from client.cli.command import Verb
+    from client.cli.verb import Verb
 
     module = importlib.import_module(f"client.cli.{verb}")
     if hasattr(module, "APP"):  # a verb with verbs of its own

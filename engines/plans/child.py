@@ -15,9 +15,9 @@ from typing import Any, Final
 
 from engines.plans.build import Settings, build_plan
 from engines.plans.key import Key, PlanPrecision, Target
-from engines.plans.library import load_library
 from engines.plans.load import onnx_sha256
 from engines.plans.store import PlanError, Store
+from engines.plans.trt import load_trt
 
 SAY_EVERY_S: Final = 0.2
 NICENESS: Final = 10
@@ -26,13 +26,13 @@ NICENESS: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to build, for where, into which folder; `library` is the module's name; another `precision` than this is refused."""
+    """What to build, for where, into which folder; `module` is TensorRT's name; another `precision` than this is refused."""
 
     model: Path
     target: Target
     settings: Settings
     folder: Path
-    library: str = "tensorrt"
+    module: str = "tensorrt"
     precision: PlanPrecision | None = None
 
 
@@ -88,7 +88,7 @@ def build(order: Order) -> tuple[Path, float]:
     Raises:
         PlanError: in one line, why there is no plan.
     """
-    trt = load_library(order.library)
+    trt = load_trt(order.module)
     store = Store(order.folder)
     onnx = onnx_sha256(order.model)
     started = said = time.monotonic()
@@ -125,7 +125,7 @@ def built_already(order: Order) -> bool:
     )
 
 
-def order_anew(model: Path, target: Target, store: Store, otherwise: Settings, library: str = "tensorrt") -> Order:
+def order_anew(model: Path, target: Target, store: Store, otherwise: Settings, module: str = "tensorrt") -> Order:
     """What builds the plan of `model` for `target`: as the nearest that there is of it was built, or by `otherwise`.
 
     Raises:
@@ -134,10 +134,10 @@ def order_anew(model: Path, target: Target, store: Store, otherwise: Settings, l
     onnx = onnx_sha256(model)
     found = [key for key in store.built() if key.onnx == onnx]
     if not found:
-        return Order(model, target, otherwise, store.folder, library)
+        return Order(model, target, otherwise, store.folder, module)
     key = min(found, key=lambda key: len(target.differences(key.target)))
     settings = Settings(key.buckets, key.size, key.workspace_mib, key.level)
-    return Order(model, target, settings, store.folder, library, key.precision)
+    return Order(model, target, settings, store.folder, module, key.precision)
 
 
 def _say(what: dict[str, Any]) -> None:
@@ -158,7 +158,7 @@ def main() -> None:
     size = tuple(settings["size"]) if settings["size"] else None
     order = Order(
         Path(asked["model"]), Target(**asked["target"]), Settings(**{**settings, "buckets": buckets, "size": size}),
-        Path(asked["folder"]), asked["library"], asked["precision"],
+        Path(asked["folder"]), asked["module"], asked["precision"],
     )  # fmt: skip
     try:
         plan, seconds = build(order)

@@ -15,7 +15,7 @@ Bucket = tuple[int, int, int]
 """Least, usual and largest batch of an optimisation profile."""
 
 WORDS: Final = {
-    "library": "the library",
+    "tensorrt": "the library",
     "driver": "the driver",
     "device": "the GPU",
     "capability": "the compute capability",
@@ -25,10 +25,10 @@ WORDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a plan runs: `library` as name and version; `driver`, `device` and `capability` are empty where there was no GPU to
+    """Where a plan runs: `tensorrt` as name and version; `driver`, `device` and `capability` are empty where there was no GPU to
     build for."""
 
-    library: str
+    tensorrt: str
     driver: str = ""
     device: str = ""
     capability: str = ""

@@ -7,8 +7,8 @@ from pathlib import Path
 from types import ModuleType
 
 from engines.plans.gpu import read_gpu
-from engines.plans.library import target_of
 from engines.plans.store import Plan, PlanError, Store
+from engines.plans.trt import target_of
 
 
 def load_plan(

@@ -123,7 +123,7 @@ class Store:
         return found
 
     def _timing(self, target: Target) -> Path:
-        named = sha256(json.dumps([target.library, target.device, target.capability]).encode()).hexdigest()
+        named = sha256(json.dumps([target.tensorrt, target.device, target.capability]).encode()).hexdigest()
         return self.folder / f"{named[:32]}.timing"
 
     def _path(self, key: Key) -> Path:

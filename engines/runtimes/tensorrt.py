@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from engines.frame import F32
 from engines.plans.gpu import read_gpu
-from engines.plans.library import load_library
 from engines.plans.load import load_plan
 from engines.plans.store import Plan, PlanError
+from engines.plans.trt import load_trt
 from engines.runtimes import RuntimeFailure, RuntimeKind, onnxruntime
 from engines.runtimes.kernels import Kind, Launcher, Module
 from engines.runtimes.kernels.ends import BoxesOut, Ends, FramesIn, places_of
@@ -35,7 +35,7 @@ PRECISIONS: Final = {"fp32": "f32", "fp16": "f16", "int8": "int8"}
 def trouble() -> str | None:
     """Why it cannot be used here, in one line, or None."""
     try:
-        load_library()
+        load_trt()
         read_gpu()
     except PlanError as error:
         return str(error)
@@ -51,7 +51,7 @@ def open_plan(model: Path, size: tuple[int, int] | None = None) -> tuple[ModuleT
         RuntimeFailure: one of them is missing, or the plan is not of this machine; the line says what to do.
     """
     try:
-        library = load_library()
+        library = load_trt()
         return library, load_plan(library, model, size)
     except PlanError as error:
         raise RuntimeFailure(str(error)) from error

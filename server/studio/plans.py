@@ -16,9 +16,9 @@ from engines.plans.build import Settings
 from engines.plans.child import Building, Order, built_already, order_anew
 from engines.plans.gpu import read_gpu
 from engines.plans.key import Target, buckets_of
-from engines.plans.library import load_library, target_of
 from engines.plans.load import onnx_sha256
 from engines.plans.store import NoPlan, PlanError, Store, locked
+from engines.plans.trt import load_trt, target_of
 from engines.runtimes import BATCHES, RuntimeKind, read_signature, trouble
 
 logger = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class Plans:
         Raises:
             PlanError: no TensorRT or no GPU here, or a plan is not to be trusted.
         """
-        trt = self._trt or load_library()
+        trt = self._trt or load_trt()
         target, store = self._target or target_of(trt, read_gpu()), Store(self._folder)
         lacking: list[Order] = []
         for model in models:

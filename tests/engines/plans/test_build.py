@@ -11,9 +11,9 @@ from engines.models import default_face_model
 from engines.plans.build import Settings, build_plan
 from engines.plans.child import Building, Order, built_already
 from engines.plans.key import Target, buckets_of
-from engines.plans.library import target_of
 from engines.plans.progress import Cancelled, Phases
 from engines.plans.store import PlanError, Store
+from engines.plans.trt import target_of
 from tests.engines.plans.conftest import RTX
 from tests.onnx_made import yolov8
 
@@ -91,7 +91,7 @@ def test_built_beside_the_caller_and_found_again(rtx: ModuleType, folder: Path) 
     assert built_already(order)
     (key,) = Store(folder).built()
     assert Store(folder).find(key.onnx, target).data.nbytes > 100_000
-    assert target.library.startswith("tensorrt_rtx 1.")
+    assert target.tensorrt.startswith("tensorrt_rtx 1.")
 
 
 def test_a_refused_build_leaves_the_old_plan(rtx: ModuleType, folder: Path) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from engines.plans.gpu import Gpu, State, read_gpu, read_state
-from engines.plans.library import load_library
 from engines.plans.store import PlanError
+from engines.plans.trt import load_trt
 
 DRIVER = """
 #include <string.h>
@@ -80,5 +80,5 @@ def test_a_library_that_cannot_be_used(
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "tensorrt", raising=False)
     with pytest.raises(PlanError, match=says):
-        load_library()
+        load_trt()
     monkeypatch.delitem(sys.modules, "tensorrt", raising=False)

@@ -36,7 +36,7 @@ def test_what_differs_is_said(folder: Path) -> None:
     with pytest.raises(
         NoPlan, match=r"library was tensorrt 10\.13\.0\.35 and is tensorrt 11\.4\.0\.106; .*H200 and is NVIDIA L4"
     ):
-        store.find(ONNX, replace(HERE, library="tensorrt 11.4.0.106", device="NVIDIA L4"))
+        store.find(ONNX, replace(HERE, tensorrt="tensorrt 11.4.0.106", device="NVIDIA L4"))
     with pytest.raises(NoPlan, match="no plan of this network"):
         store.find(ONNX, HERE, (1280, 1280))
 

@@ -13,9 +13,9 @@ import pytest
 from engines.models import default_face_model
 from engines.models.networks import Networks
 from engines.plans.key import Key, Target, buckets_of
-from engines.plans.library import target_of
 from engines.plans.load import onnx_sha256
 from engines.plans.store import PlanError, Store
+from engines.plans.trt import target_of
 from engines.runtimes import trouble
 from server.studio import plans as module
 from server.studio.plans import Plans, models_of, runtime_meanwhile

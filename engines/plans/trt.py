@@ -15,7 +15,7 @@ LEAST, BELOW = (10, 13), (12,)
 EXTRA: Final = "pip install 'fancam[tensorrt]' --extra-index-url https://pypi.nvidia.com"
 
 
-def load_library(name: str = "tensorrt") -> ModuleType:
+def load_trt(name: str = "tensorrt") -> ModuleType:
     """NVIDIA's `tensorrt`, of a version that this code is held to; or, by its name, TensorRT for RTX.
 
     Raises:
