@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -41,6 +42,16 @@ def assert_shows(frames: list[Frame], count: int, tolerance: int = 6) -> None:
     assert times[0] == 0
     assert all(later > earlier for earlier, later in pairwise(times))
     assert all(frame.width % 2 == 0 and frame.height % 2 == 0 for frame in frames)
+
+
+def remux(source: Path, path: Path, **options: Any) -> None:
+    """The video's packets as they are, in another file."""
+    with av.open(str(source)) as box, av.open(str(path), "w", **options) as to:
+        copy = to.add_stream_from_template(box.streams.video[0])
+        for packet in box.demux(video=0):
+            if packet.size:
+                packet.stream = copy
+                to.mux(packet)
 
 
 @pytest.mark.parametrize(
@@ -82,12 +93,7 @@ def test_variable_rate_keeps_each_frames_own_time(tmp_path: Path) -> None:
 def test_frames_without_times_are_spaced_evenly(tmp_path: Path) -> None:
     mp4 = write_video(tmp_path / "a.mkv", options={"bf": "0"})
     bare = tmp_path / "bare.h264"
-    with av.open(str(mp4)) as source, av.open(str(bare), "w", format="h264") as target:
-        stream = target.add_stream_from_template(source.streams.video[0])
-        for packet in source.demux(video=0):
-            if packet.size:
-                packet.stream = stream
-                target.mux(packet)
+    remux(mp4, bare, format="h264")
     _, frames = read(bare)
     assert_shows(frames, 20)
     steps = np.diff([frame.rtp_time for frame in frames])
@@ -167,18 +173,16 @@ def test_of_a_truncated_file_what_is_there_is_kept(tmp_path: Path) -> None:
 def test_what_a_file_that_is_cut_short_has_in_its_index_alone_is_counted(tmp_path: Path) -> None:
     path = tmp_path / "cut.mp4"
     source = write_video(tmp_path / "whole.mp4", 60, options={"g": "10", "bf": "0"})
-    with av.open(str(source)) as box, av.open(str(path), "w", options={"movflags": "faststart"}) as to:
-        copy = to.add_stream_from_template(box.streams.video[0])
-        for packet in box.demux(video=0):
-            if packet.size:
-                packet.stream = copy
-                to.mux(packet)
+    remux(source, path, options={"movflags": "faststart"})
     whole, _ = read(path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 3 // 4])
     video, frames = read(path)
     assert whole.broken == 0
     assert 15 < len(frames) < 60
     assert 59 <= video.broken + len(frames) <= 60, "the last picture may be there in part"
+
+
+def test_a_folder_is_said_to_be_one(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="a folder, not a video"):
         VideoFile(tmp_path)
 
