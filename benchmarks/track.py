@@ -3,7 +3,8 @@
 `fancam bench track` runs on the detections of ../shared/data/tracking (dancers; pedestrians, from whom nothing was learnt), whole,
 every third frame and a random half, on faces of drawn scenes, and on simulated walkers for the time. `--folds 2` first learns anew and
 scores no dancers' sequence by weights that saw it (some minutes); without it the shipped weights are judged, which have seen those with
-their truth. `--peers DIR` adds SORT, ByteTrack, OC-SORT and C-BIoU of the package `trackers`, and norfair; DIR is made with
+their truth. `--peers DIR` adds SORT, ByteTrack, OC-SORT and C-BIoU of the package `trackers`, ARC-SORT of `arcsort`, Hybrid-SORT,
+BoostTrack and SFSORT of `boxmot`, and norfair, all by boxes alone; DIR is made with
 `python3.11 -m venv DIR && DIR/bin/pip install -r benchmarks/peers/trackers.txt && DIR/bin/pip install --no-deps norfair==2.1.1`.
 """
 
