@@ -87,7 +87,7 @@ def test_published_and_watched_over_ipv6_alone(monkeypatch: pytest.MonkeyPatch) 
 
     with serving("::1", udp_ports=f"{ports[0]}-{ports[-1]}") as (port, lines):
         assert lines[0] == f"Fancam serves on http://[::1]:{port}"
-        wait_until(lambda: status("::1", port) == 200, "a warm studio")
+        wait_until(lambda: status("::1", port) == 200, "a warm studio", 60)
         asyncio.run(run(f"http://[::1]:{port}"))
 
 
@@ -108,5 +108,5 @@ def test_an_ipv6_address_is_advertised() -> None:
             await sender.pc.close()
 
     with serving("::1", advertise="2001:db8::7") as (port, _):
-        wait_until(lambda: status("::1", port) == 200, "a warm studio")
+        wait_until(lambda: status("::1", port) == 200, "a warm studio", 60)
         asyncio.run(run(f"http://[::1]:{port}"))

@@ -79,7 +79,7 @@ def running_door(
             wait_until(lambda: server.started or not thread.is_alive(), "the server's start")
             running = Running(door, listener.getsockname()[1], door._tasks[0].get_loop())
             if warm:
-                wait_until(lambda: running.ask("GET", "/readyz").status == 200, "a warm studio")
+                wait_until(lambda: running.ask("GET", "/readyz").status == 200, "a warm studio", 60)
             yield running
         finally:
             server.should_exit = True
