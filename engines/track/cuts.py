@@ -1,4 +1,7 @@
-"""Scene cuts, from every twentieth luma pixel: after one, what was tracked before protects nobody."""
+"""Scene cuts, from every twentieth luma pixel: after one, what was tracked before protects nobody.
+
+A flash or a spotlight changes as much of a picture as a cut does, but under any light the brighter of two neighbours stays the brighter.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections import deque
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engines.frame import U8
 
@@ -13,6 +17,12 @@ STRIDE_PX: Final = 20
 LEAST_LEVELS: Final = 12.0
 TIMES_MEDIAN: Final = 3.0
 MEMORY_FRAMES: Final = 30
+LEAST_STEP: Final = 16
+"""Levels between two neighbours that are surely no noise."""
+LEAST_STEPS: Final = 30
+SAME_ORDER: Final = 0.85
+"""Of the neighbours a step apart in two pictures, the share in the same order: on real clips .46 to .82 across cuts; under flashes and
+with half of the picture lit anew .89 and more (.77 to .88 about one dancer who fills the picture)."""
 
 
 class CutDetector:
@@ -32,4 +42,20 @@ class CutDetector:
         change = float(np.abs(thumb.astype(np.int16) - last).mean())
         usual = float(np.median(self._changes)) if self._changes else 0.0
         self._changes.append(change)
-        return change > LEAST_LEVELS and change > TIMES_MEDIAN * usual
+        return change > LEAST_LEVELS and change > TIMES_MEDIAN * usual and not only_light(last, thumb)
+
+
+def only_light(before: U8, after: U8) -> bool:
+    """Whether two pictures (h, w) differ as by their light alone."""
+    was, now = steps(before), steps(after)
+    clear = (np.abs(was) >= LEAST_STEP) & (np.abs(now) >= LEAST_STEP)
+    same = (was[clear] > 0) == (now[clear] > 0)
+    return len(same) >= LEAST_STEPS and float(same.mean()) >= SAME_ORDER
+
+
+def steps(picture: U8) -> NDArray[np.int16]:
+    """From each pixel to those one and two further right and down."""
+    levels = picture.astype(np.int16)
+    right = [levels[:, by:] - levels[:, :-by] for by in (1, 2)]
+    down = [levels[by:] - levels[:-by] for by in (1, 2)]
+    return np.concatenate([part.ravel() for part in (*right, *down)])

@@ -55,17 +55,18 @@ class Tracker:
     def step(self, detections: Detections, time_s: float, *, cut: bool = False, looks: F32 | None = None) -> Tracks:
         """Take in one frame's detections at `time_s` (any clock, seconds) and return all live tracks.
 
-        With `cut`, the picture is another one than before: tracks that nothing in it continues end at once.
+        With `cut`, the picture is another one than before, and all tracks end: who stands where somebody stood may be anybody,
+        and looks as alike as the same person does.
         `looks` (n, SIZE): what `appearance.describe` says of each detection, where the picture is at hand.
         """
+        if cut:
+            self.forget()
         found = self._usable(detections, looks)
         now = self._advance(time_s)
         track_of = np.full(len(found), -1, np.intp)
         if len(self._ids) and len(found):
             self._associate(found, now, track_of)
             self._take_in(found, track_of, now)
-        if cut:
-            self._fresh_until_s = now + CONFIRM_AT_ONCE_S
         self._confirm(self._memory.table[HITS] >= CONFIRM_HITS)
         born = self._births(found, track_of)
         if len(born):
@@ -76,7 +77,7 @@ class Tracker:
         detection = np.full(len(self._ids), -1, np.int32)
         seen = (track_of >= 0).nonzero()[0]
         detection[track_of[seen]] = found.index[seen]
-        live = self._live(detection >= 0, now, cut)
+        live = self._live(detection >= 0, now)
         self._keep(live)
         self._stepped_s = now
         return self._tracks(self._filters, detection[live], now)
@@ -213,8 +214,8 @@ class Tracker:
         self._confirmed[rows] = True
         self._next_id += len(rows)
 
-    def _live(self, measured: NDArray[np.bool_], now: float, cut: bool) -> NDArray[np.bool_]:
-        if cut or measured.all():
+    def _live(self, measured: NDArray[np.bool_], now: float) -> NDArray[np.bool_]:
+        if measured.all():
             return measured
         unsure_s = np.where(self._memory.table[HITS] > 0, KEEP_UNCONFIRMED_S, KEEP_FAINT_S)
         limit_s = np.where(self._confirmed, KEEP_S, unsure_s)

@@ -192,15 +192,15 @@ def test_a_clock_that_begins_anew_goes_on_from_there() -> None:
     assert len(tracker.step(found([]), 10.0)) == 0
 
 
-def test_after_a_cut_only_what_is_seen_lives_on() -> None:
+def test_after_a_cut_nobody_is_taken_for_who_stood_there() -> None:
     tracker = Tracker()
     for n in range(10):
         tracker.step(found([face(60), face(200)]), n / FPS)
     tracks = tracker.step(found([face(60), face(130)]), 10 / FPS, cut=True)
-    assert tracks.ids.tolist() == [1, 3]
+    assert tracks.ids.tolist() == [3, 4]
     assert tracks.confirmed.all()
     tracker.forget()
-    assert tracker.step(found([face(60)]), 11 / FPS).ids.tolist() == [4]
+    assert tracker.step(found([face(60)]), 11 / FPS).ids.tolist() == [5]
 
 
 def test_every_track_tells_the_detection_it_took() -> None:
@@ -289,6 +289,18 @@ def test_a_cut_is_a_new_picture_and_not_motion_or_a_new_light() -> None:
     assert cuts.step(other)
     assert not cuts.step(other)
     assert cuts.step(other[:100, :200])
+
+
+@pytest.mark.parametrize(("gain", "more", "part"), [(1.0, 60, 1.0), (2.5, 30, 1.0), (0.4, 0, 1.0), (2.0, 30, 0.5)])
+def test_a_flash_and_a_spotlight_are_no_cuts(gain: float, more: float, part: float) -> None:
+    cuts, picture = CutDetector(), noise_frame(seed=1).y
+    for _ in range(5):
+        cuts.step(picture)
+    lit = picture.copy()
+    width = int(part * lit.shape[1])
+    lit[:, :width] = np.clip(lit[:, :width] * gain + more, 16, 235)
+    assert not cuts.step(lit)
+    assert not cuts.step(picture)
 
 
 def test_a_crowd_is_as_good_as_nothing_to_wait_for() -> None:
