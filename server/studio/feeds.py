@@ -213,43 +213,24 @@ class LiveFeed:
         exemptions = self.stream.who.now
         renderer = self._renderer_for(analysed.frame.width, analysed.frame.height, exemptions)
         due: Due | None = None
-        ledger = replace(analysed.frame.ledger)
         if isinstance(renderer, FancamFeed):
             due = renderer.take_in(analysed, found_later)
             if due is None:
                 return
             analysed = due.analysed
-            ledger = replace(analysed.frame.ledger)
-            if renderer.delay:
-                ledger.waited = time.monotonic_ns()
-        frame = analysed.frame
-        if frame.rtp_time <= self._last_pts:
-            self.tally.drop("out_of_order")
-            return
-        if self._too_late(frame, ledger):
-            self.tally.drop(NO_TIME)
+        frame, ledger = analysed.frame, replace(analysed.frame.ledger)
+        if self.delay:
+            ledger.waited = time.monotonic_ns()
+        if not self._in_time(frame, ledger):
             return
         watch = Stopwatch()
-        try:
-            if isinstance(renderer, FancamFeed) and due is not None:
-                result: RedactedFrame | Picture | None = renderer.show(due)
-            else:
-                result = renderer.render(analysed, found_later)
-        except Unsafe as error:
-            self.tally.drop("unsafe")
-            logger.warning("feed %s: a frame that is not safe to show: %s", self.name, error)
-            return
+        result = self._render(renderer, analysed, found_later, due)
         if result is None:
-            self._miss_track()
             return
         try:
             self.stream.costs.note(RENDER, frame.width * frame.height, watch)
             ledger.rendered = time.monotonic_ns()
-            if self.stream.panic:  # declared while this was being rendered
-                self.tally.drop(PANIC)
-                return
-            if self.stream.who.now != exemptions or frame.rtp_time <= self.stream.stale_until:
-                self.tally.drop("policy_changed")
+            if not self._still_allowed(frame, exemptions):
                 return
             if analysed.shot != self._shot:  # the first picture after a cut refers to none before it
                 self._shot, self._shown = analysed.shot, None
@@ -261,6 +242,43 @@ class LiveFeed:
         self._missed = False
         self._slate_due_ns = now_ns + HOLD_NS
         self._tell(analysed, ledger)
+
+    def _in_time(self, frame: Frame, ledger: Ledger) -> bool:
+        """Whether the frame comes after all that were shown, and soon enough; else it is counted as dropped."""
+        if frame.rtp_time <= self._last_pts:
+            self.tally.drop("out_of_order")
+            return False
+        if self._too_late(frame, ledger):
+            self.tally.drop(NO_TIME)
+            return False
+        return True
+
+    def _render(
+        self, renderer: Feed, analysed: Analysed, found_later: F32, due: Due | None
+    ) -> RedactedFrame | Picture | None:
+        """What is shown of the frame, which the caller gives back; None where that is nothing."""
+        try:
+            if isinstance(renderer, FancamFeed) and due is not None:
+                result: RedactedFrame | Picture | None = renderer.show(due)
+            else:
+                result = renderer.render(analysed, found_later)
+        except Unsafe as error:
+            self.tally.drop("unsafe")
+            logger.warning("feed %s: a frame that is not safe to show: %s", self.name, error)
+            return None
+        if result is None:
+            self._miss_track()
+        return result
+
+    def _still_allowed(self, frame: Frame, exemptions: Exemptions) -> bool:
+        """False, and counted, when panic was declared or the policy changed while the frame was being rendered."""
+        if self.stream.panic:
+            self.tally.drop(PANIC)
+            return False
+        if self.stream.who.now != exemptions or frame.rtp_time <= self.stream.stale_until:
+            self.tally.drop("policy_changed")
+            return False
+        return True
 
     def _renderer_for(self, width: int, height: int, exemptions: Exemptions) -> Feed:
         """The renderer of the stream's present size; a fancam keeps the one it has, and so its own size, for life."""
