@@ -75,6 +75,12 @@ def wait_for_streams(server: Server, *names: str) -> None:
         time.sleep(0.05)
 
 
+def luma(picture: dict[str, Any]) -> np.ndarray:
+    """A picture of the probe's: (H, W) uint8."""
+    plane = np.frombuffer(base64.b64decode(picture["luma"]), np.uint8)
+    return plane.reshape(picture["height"], picture["width"])
+
+
 class Watched:
     """The page, opened on a server, and what it complained of."""
 
@@ -97,9 +103,7 @@ class Watched:
 
     def luma(self, feed: str) -> np.ndarray:
         """What a feed's player shows at present: (H, W) uint8."""
-        picture = self.page.evaluate(PICTURE_JS, feed)
-        plane = np.frombuffer(base64.b64decode(picture["luma"]), np.uint8)
-        return plane.reshape(picture["height"], picture["width"])
+        return luma(self.page.evaluate(PICTURE_JS, feed))
 
     def fancams(self) -> list[str]:
         names = self.page.evaluate("[...document.querySelectorAll('#fancams figure')].map(one => one.dataset.feed)")
