@@ -25,7 +25,7 @@ from engines.render.overlay import draw
 from engines.render.redact import Redactor, Style
 from engines.render.slate import draw_slate
 from engines.track.appearance import describe
-from engines.track.cuts import CutDetector
+from engines.track.cuts import Change, CutDetector
 from engines.track.lookahead import Lookahead
 from engines.track.naming import Names
 from engines.track.recognise import Recogniser
@@ -43,7 +43,7 @@ class Analysed:
     """A frame and all that is known of it.
 
     `detections` are the faces, which `tracks` are of; `others` what else the networks know and found (persons, plates).
-    `shot` counts the pictures that go on from one another: it rises at the first frame, at each cut and change of size.
+    `shot` counts the pictures that go on from one another: it rises at the first frame, at each cut, flash and change of size.
     `wary`: within WARY_FRAMES of that. `tracks` are predictions when the detections are not complete.
     """
 
@@ -91,8 +91,8 @@ class Pipeline:
         self._since_cut = 0
         self._names: Names | None = None
         """Of the tracks of the last complete detections; predicted tracks are the same ones."""
-        self._cut = False
-        """Since the last complete detections the scene has changed."""
+        self._change = Change.NONE
+        """The largest since the last complete detections."""
 
     def analyse(self, frame: Frame) -> Analysed:
         """Detect and track."""
@@ -111,24 +111,25 @@ class Pipeline:
             self.besides.forget()
             self._bodies.forget()
             self._names = None
-        cut = self._cuts.step(frame.y)
-        if cut:
+        change = self._cuts.step(frame.y)
+        if change:  # one of light might be a cut after all
             self._shot += 1
             self._since_cut = 0
-        self._cut |= cut
+        self._change = max(self._change, change)
         time_s = frame.rtp_time / RTP_CLOCK_HZ
         found, besides = detections, None
         turned: dict[int, F32] = {}
         detections, others = found.faces(), found.others()
         if detections.belong_to(frame):
             self._since_cut += 1
-            cut, self._cut = self._cut, False
+            change, self._change = self._change, Change.NONE
+            cut = change is Change.CUT
             tracks = self._follow(frame, detections, time_s, cut)
             recogniser = self.recogniser
             if recogniser is None:
                 self._names = None
             else:
-                members, self._names = recogniser.recognise(detections, tracks, time_s, cut=cut)
+                members, self._names = recogniser.recognise(detections, tracks, time_s, cut=change > Change.NONE)
                 tracks = replace(tracks, members=members)
             if PERSON in found.names:
                 turned = self._bodies.step(found, detections, tracks, time_s, cut=cut)

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from engines.frame import Detections, Frame, Picture, RedactedFrame
+from engines.frame import Detections, Frame, Picture, RedactedFrame, Tracks
 from engines.pipeline import WARY_FRAMES, Analysed, Due, FancamFeed, Pipeline, make_feed
 from engines.render.followed import Place
 from engines.render.redact import SOLID_YUV, Redactor, Unsafe
+from engines.track.naming import Names
 from tests.engines.made import found, frame, noise_frame
 
 FACE = [140.0, 60.0, 190.0, 120.0]
@@ -78,6 +79,42 @@ def test_a_cut_begins_a_new_shot_that_is_watched_warily() -> None:
     pipeline.detector = Knows()
     cut_away = pipeline.analyse(Frame(one.y, one.u, one.v, 40 * TICKS, 0))
     assert len(cut_away.tracks) == 0
+
+
+class Heard:
+    """A recogniser that knows nobody and keeps what it was told of cuts."""
+
+    def __init__(self) -> None:
+        self.cuts: list[bool] = []
+
+    def recognise(
+        self, detections: Detections, tracks: Tracks, time_s: float, *, cut: bool
+    ) -> tuple[np.ndarray, Names | None]:
+        self.cuts.append(cut)
+        return np.full(len(tracks), -1, np.int32), None
+
+
+@pytest.mark.parametrize("analysed_at_once", [True, False])
+def test_a_flash_ends_no_track_and_is_as_doubtful_as_a_cut(analysed_at_once: bool) -> None:
+    """It might be a cut after all: nobody stays uncovered for who they were before it."""
+    knows = Knows(FACE, [20.0, 60.0, 70.0, 120.0])
+    pipeline, dark = Pipeline(knows), noise_frame(seed=1)
+    pipeline.recogniser = heard = Heard()  # type: ignore[assignment]
+    bright = np.clip(dark.y * 1.5 + 60, 16, 235).astype(np.uint8)
+    for n in range(20):
+        before = pipeline.analyse(Frame(dark.y, dark.u, dark.v, n * TICKS, 0))
+    knows.faces = (FACE,)
+    at = 20
+    if not analysed_at_once:
+        flash = Frame(bright, dark.u, dark.v, at * TICKS, 0)
+        pipeline.track(flash, Detections.none_for(flash, complete=False))
+        at += 1
+    after = pipeline.analyse(Frame(bright, dark.u, dark.v, at * TICKS, 0))
+    assert before.tracks.ids.tolist() == after.tracks.ids.tolist() == [1, 2]
+    assert not before.wary
+    assert after.wary
+    assert after.shot == before.shot + 1
+    assert heard.cuts == [True, *[False] * 19, True]
 
 
 def test_a_cut_in_a_frame_that_was_not_analysed_counts_in_the_next_that_is() -> None:

@@ -14,7 +14,7 @@ from scipy.optimize import linear_sum_assignment
 from benchmarks.track_scene import idf1, scene_idf1
 from engines.frame import Detections, Tracks
 from engines.track.associate import match
-from engines.track.cuts import CutDetector
+from engines.track.cuts import Change, CutDetector
 from engines.track.kinds import FACES, KINDS, Kind
 from engines.track.tracker import Tracker
 from tests.engines.made import found, noise_frame
@@ -282,13 +282,13 @@ def test_two_predictions_are_one_longer_prediction(kind: Kind) -> None:
 def test_a_cut_is_a_new_picture_and_not_motion_or_a_new_light() -> None:
     cuts = CutDetector()
     one, other = noise_frame(seed=1).y, noise_frame(seed=2).y
-    assert cuts.step(one)
+    assert cuts.step(one) is Change.CUT
     for n in range(40):
         dimmed = (one * (1 - 0.004 * n)).astype(np.uint8)
-        assert not cuts.step(dimmed)
-    assert cuts.step(other)
-    assert not cuts.step(other)
-    assert cuts.step(other[:100, :200])
+        assert cuts.step(dimmed) is Change.NONE
+    assert cuts.step(other) is Change.CUT
+    assert cuts.step(other) is Change.NONE
+    assert cuts.step(other[:100, :200]) is Change.CUT
 
 
 @pytest.mark.parametrize(("gain", "more", "part"), [(1.0, 60, 1.0), (2.5, 30, 1.0), (0.4, 0, 1.0), (2.0, 30, 0.5)])
@@ -299,8 +299,8 @@ def test_a_flash_and_a_spotlight_are_no_cuts(gain: float, more: float, part: flo
     lit = picture.copy()
     width = int(part * lit.shape[1])
     lit[:, :width] = np.clip(lit[:, :width] * gain + more, 16, 235)
-    assert not cuts.step(lit)
-    assert not cuts.step(picture)
+    assert cuts.step(lit) is Change.LIGHT
+    assert cuts.step(picture) is Change.LIGHT
 
 
 def test_a_crowd_is_as_good_as_nothing_to_wait_for() -> None:
