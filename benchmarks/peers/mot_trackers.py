@@ -88,7 +88,7 @@ def of_norfair() -> Step:
     return step
 
 
-def of(peer: str, fps: float) -> Step:
+def tracker_of(peer: str, fps: float) -> Step:
     if peer == "norfair":
         return of_norfair()
     if peer == "ARC-SORT":
@@ -120,7 +120,7 @@ def main(folder: Path) -> None:
             if peer == "norfair" and job["name"].startswith("walkers_100"):
                 continue  # seconds a frame
             table = np.loadtxt(folder / f"{job['name']}.txt", delimiter=",", ndmin=2)
-            step = of(peer, job["fps"])
+            step = tracker_of(peer, job["fps"])
             rows, times.setdefault(peer, {})[job["name"]] = run(step, table, job["frames"], job["fps"])
             np.savetxt(folder / peer / f"{job['name']}.txt", rows, fmt="%d,%d,%.2f,%.2f,%.2f,%.2f,%.3f")
     (folder / "times.json").write_text(json.dumps(times))

@@ -110,7 +110,7 @@ class Watched:
         return [str(name) for name in names]
 
     def lasting_fancam(self) -> str:
-        """Waits for one that has shown a second: people come and go, and their fancams with them."""
+        """Waits for one that has shown more than 20 frames: people come and go, and their fancams with them."""
         return str(
             self.until(
                 lambda: next((one for one in self.fancams() if self.frames(one) > 20), None), "a fancam that lasts"

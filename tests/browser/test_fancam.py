@@ -22,7 +22,7 @@ PAIR_JS = """() => {
 }"""
 LIKE = 0.8
 APART = 30
-"""Frames between what two players show at a moment, that is a second, on a machine that does other things as well."""
+"""Frames between what two players show at a moment: three times the fancam's delay of 5 and the 5 that two jitter buffers may differ."""
 
 
 def test_fancam_is_cut_from_the_frames_that_are_shown(

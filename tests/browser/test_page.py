@@ -77,16 +77,18 @@ def test_own_camera_is_shown_redacted(server: Server, scene: SceneFiles, open_pa
     numbers, covered = set(), []
     end_s = time.monotonic() + 30
     while len(numbers) < 6 or len(covered) < 12:
-        assert time.monotonic() < end_s, f"the frames shown do not move on: {numbers}"
+        assert time.monotonic() < end_s, f"too little can be seen: frames {numbers}, {len(covered)} faces"
         shown = watched.luma("redacted")
         watched.page.wait_for_timeout(150)
         number = read_marker(shown)
-        if number is None or shown.shape != (480, 640):  # a browser short of time sends smaller pictures
+        if number is None:
             continue
         numbers.add(number)
+        scale = shown.shape[1] / 640  # a browser short of time sends smaller pictures
+        assert shown.shape == (round(480 * scale), round(640 * scale))
         for face in scene.faces[number]:
             if not face["ignore"]:
-                covered.append((number, face["id"], spread(shown, face["xyxy_px"])))
+                covered.append((number, face["id"], spread(shown, [scale * at for at in face["xyxy_px"]])))
     bare = [one for one in covered if one[2] > 12]
     assert not bare, f"faces that are not covered (frame, person, spread of luma): {bare}"
     assert watched.complaints == []
