@@ -28,7 +28,7 @@ from benchmarks.report import ROOT, write_result
 from engines.track import mot
 from engines.track.follow import follow
 from engines.track.kinds import PERSONS
-from engines.track.odds import Odds, load
+from engines.track.odds import Learnt, load
 from engines.track.tracker import Tracker
 from engines.train.tracker_data import read_info
 
@@ -52,9 +52,9 @@ def jobs_of(data: Path) -> list[Job]:
     ]
 
 
-def by_folds(data: Path, folds: int, folder: Path) -> dict[str, Odds]:
+def by_folds(data: Path, folds: int, folder: Path) -> dict[str, Learnt]:
     """For each of the dancers' sequences weights that were learnt without it."""
-    sequences, odds = [*read_info(data, "dancetrack")], dict[str, Odds]()
+    sequences, odds = [*read_info(data, "dancetrack")], dict[str, Learnt]()
     for fold in range(folds):
         left_out, out = sequences[fold::folds], folder / f"fold{fold}.npz"
         without = [word for name in left_out for word in ("--without", name)]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from engines.besides import head_boxes
 from engines.frame import F32, Detections, Tracks
 from engines.models.networks import PERSON
+from engines.track.kinds import PERSONS
 from engines.track.tracker import Tracker
 
 NEAR: Final = 0.65
@@ -34,7 +35,7 @@ class Bodies:
     """Tracks the persons of one stream, and binds faces to them. Not thread-safe."""
 
     def __init__(self) -> None:
-        self._tracker = Tracker()
+        self._tracker = Tracker(PERSONS)
         self._bound: dict[int, Bound] = {}
 
     def forget(self) -> None:

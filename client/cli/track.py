@@ -29,11 +29,11 @@ def command(
     if kind not in KINDS:
         raise typer.BadParameter(f"{kind!r} is not one of {', '.join(KINDS)}", param_hint="--kind")
     try:
-        odds = load(weights) if weights else None
+        learnt = load(weights) if weights else None
     except (OSError, ValueError) as error:
         raise Failure(f"{weights}: {error}") from None
     try:
-        rows = follow(mot.read(detections), fps, KINDS[kind], odds, filled=filled)
+        rows = follow(mot.read(detections), fps, KINDS[kind], learnt, filled=filled)
         mot.write(out, rows)
     except mot.BadTable as error:
         raise Failure(str(error)) from None

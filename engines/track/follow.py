@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from engines.track import mot
 from engines.track.kalman import F64
 from engines.track.kinds import Kind
-from engines.track.odds import Odds
+from engines.track.odds import Learnt
 from engines.track.tracker import Tracker
 
 FILL_S: Final = 0.5
@@ -23,7 +23,7 @@ def follow(
     table: F64,
     fps: float,
     kind: Kind,
-    odds: Odds | None = None,
+    learnt: Learnt | None = None,
     *,
     frames: Collection[int] | None = None,
     filled: bool = False,
@@ -31,21 +31,34 @@ def follow(
     """The confirmed tracks (n, 7) of a MOT `table` of detections: frame, id, left, top, width, height, score.
 
     Boxes and scores are the detections' own; `filled` adds those of `fill`. Of `frames` only these are looked at; their
-    times stay true.
+    times stay true. Where two were exchanged, their ids change places from the middle of the time in which it must have been.
     """
-    tracker, rows = Tracker(kind, odds), [np.zeros((0, 7))]
+    tracker, rows = Tracker(kind, learnt), [np.zeros((0, 7))]
     looked = []
     for frame, found in mot.per_frame(table, int(table[:, 0].max(initial=0))):
         if frames is not None and frame not in frames:
             continue
         looked.append(frame)
         tracks = tracker.step(mot.detections(found), frame / fps)
+        for exchange in tracker.exchanges:
+            _exchange(rows, exchange.ids, (exchange.met_s * fps + frame) / 2)
         shown = tracks.measured & tracks.confirmed
         seen = found[tracks.detection[shown], :7]
         seen[:, 1] = tracks.ids[shown]
         rows.append(seen)
     tracked = np.concatenate(rows)
     return fill(tracked, np.array(looked), fps) if filled else tracked
+
+
+def _exchange(rows: list[F64], ids: tuple[int, int], since: float) -> None:
+    """Two ids change places in all `rows` of frames from `since` on."""
+    for seen in reversed(rows):
+        if not len(seen):
+            continue
+        if seen[0, 0] < since:
+            return
+        one, other = seen[:, 1] == ids[0], seen[:, 1] == ids[1]
+        seen[one, 1], seen[other, 1] = ids[::-1]
 
 
 def fill(tracked: F64, frames: NDArray[np.int_], fps: float) -> F64:

@@ -1,31 +1,38 @@
-"""The network that says how likely a pair of a track and a detection is one person: log-odds from what `pairs` tells it.
+"""The two small networks of the tracker: how likely a pair of a track and a detection is one person (`pairs` tells it what the
+pair is like), and how likely two tracks that part were exchanged (`partings`).
 
-Its weights are learnt by `fancam train tracker`; weights.md says from what.
+Their weights are learnt by `fancam train tracker`; weights.md says from what.
 """
 
 from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
-from engines.track.pairs import F32, FEATURES
+from engines.track import pairs, partings
+from engines.track.pairs import F32
 
 FOLDER = Path(__file__).parent
+PARTINGS: Final = "parting_"
+"""What the names of the second network's arrays begin with in a file."""
 
 
 class Odds:
-    """`w0`, `b0`, `w1` … are the layers, (inputs, outputs) and (outputs,); between them negative values become 0.
+    """A network from `inputs` features to log-odds: `w0`, `b0`, `w1` … are the layers, (inputs, outputs) and (outputs,); between
+    them negative values become 0.
 
     Raises:
         ValueError: the weights are not for these features.
     """
 
-    def __init__(self, weights: Mapping[str, F32]) -> None:
+    def __init__(self, weights: Mapping[str, F32], inputs: int = pairs.FEATURES) -> None:
         count = len(weights) // 2
         if not count or set(weights) != {f"{kind}{k}" for k in range(count) for kind in "wb"}:
             raise ValueError("not the weights of a tracker")
@@ -35,11 +42,11 @@ class Odds:
         ]
         sizes = [weight.shape for weight, _ in self._layers]
         fits = [first[0] == second[1] for first, second in pairwise(sizes)]
-        if sizes[0][1] != FEATURES or sizes[-1][0] != 1 or not all(fits):
-            raise ValueError(f"not the weights of a network of {FEATURES} features and one output")
+        if sizes[0][1] != inputs or sizes[-1][0] != 1 or not all(fits):
+            raise ValueError(f"not the weights of a network of {inputs} features and one output")
 
     def __call__(self, features: F32) -> F32:
-        """(FEATURES, n) to (n,) log-odds."""
+        """(inputs, n) to (n,) log-odds."""
         for weight, bias in self._layers[:-1]:
             features = weight @ features
             features += bias
@@ -48,13 +55,32 @@ class Odds:
         return (weight @ features + bias)[0]
 
 
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """What a tracker has learnt: to weigh pairs, and, if `parted` is not None, to tell when tracks were exchanged."""
+
+    same: Odds
+    parted: Odds | None = None
+
+    @classmethod
+    def of(cls, weights: Mapping[str, F32]) -> Learnt:
+        """From both networks' weights, one of them by names that begin with PARTINGS.
+
+        Raises:
+            ValueError: they are others.
+        """
+        first = {name: value for name, value in weights.items() if not name.startswith(PARTINGS)}
+        second = {name.removeprefix(PARTINGS): value for name, value in weights.items() if name not in first}
+        return cls(Odds(first), Odds(second, partings.FEATURES))
+
+
 @cache
-def shipped(name: str) -> Odds:
+def shipped(name: str) -> Learnt:
     """The weights that come with Fancam, for the kind of that name."""
     return load(FOLDER / f"{name}.npz")
 
 
-def load(path: Path) -> Odds:
+def load(path: Path) -> Learnt:
     """Weights from a file.
 
     Raises:
@@ -63,7 +89,7 @@ def load(path: Path) -> Odds:
     """
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            return Odds({name: arrays[name] for name in arrays.files})
+            return Learnt.of({name: arrays[name] for name in arrays.files})
     except (
         AttributeError,
         IndexError,

@@ -55,9 +55,10 @@ def overlap(a: F64, b: F64) -> F64:
 
 @dataclass(frozen=True, slots=True)
 class Overlaps:
-    """How tracks and detections overlap: `iou` (tracks, detections) intersection over union, how many detections each track
-    touches (tracks,) and how many tracks each detection (detections,)."""
+    """How tracks and detections overlap: `boxes` (4, tracks) expected edges px, `iou` (tracks, detections) intersection over union,
+    how many detections each track touches (tracks,) and how many tracks each detection (detections,)."""
 
+    boxes: F64
     iou: F64
     of_track: Rows
     of_detection: Rows
@@ -67,7 +68,7 @@ class Overlaps:
         """Of edges (4, tracks) with edges (4, detections)."""
         iou = overlap(boxes, found)
         touch = iou > TOUCH
-        return cls(iou, touch.sum(axis=1), touch.sum(axis=0))
+        return cls(boxes, iou, touch.sum(axis=1), touch.sum(axis=0))
 
 
 def beyond_doubt(overlaps: Overlaps, able: NDArray[np.bool_]) -> tuple[Rows, Rows]:
@@ -97,16 +98,16 @@ def within_reach(
 def features(
     filters: BoxFilters,
     memory: F64,
-    boxes: F64,
     found: Found,
     overlaps: Overlaps,
     track: Rows,
     detection: Rows,
     now: float,
 ) -> F32:
-    """(FEATURES, n) for n pairs; `boxes` (4, tracks): predicted edges."""
+    """(FEATURES, n) for n pairs."""
     out = np.empty((FEATURES, len(track)))
-    state, known, box = filters.state.take(track, axis=2), memory.take(track, axis=1), boxes.take(track, axis=1)
+    state, known = filters.state.take(track, axis=2), memory.take(track, axis=1)
+    box = overlaps.boxes.take(track, axis=1)
     centred, edges = found.centred.take(detection, axis=1), found.edges.take(detection, axis=1)
     score = found.scores[detection]
     per_px = 1 / np.sqrt(state[3, SCALE])
@@ -156,7 +157,7 @@ def features(
     np.subtract(found.size.take(detection, axis=1), known[SIZE], out=out[34:36])
     np.abs(out[34:36], out=out[36:38])
     out[38] = out[34] - out[35]
-    out[39] = _hidden(boxes, now - memory[SEEN_S] < COVERS_FOR_S)[track]
+    out[39] = _hidden(overlaps.boxes, now - memory[SEEN_S] < COVERS_FOR_S)[track]
     out[40] = _hidden(found.edges, None)[detection]
     out[41] = overlaps.of_track[track]
     out[42] = overlaps.of_detection[detection]

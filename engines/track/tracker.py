@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -14,8 +15,9 @@ from engines.track.kalman import F64, BoxFilters, centre_form
 from engines.track.kinds import FACES, Kind
 from engines.track.likelihood import likelihood
 from engines.track.memory import HITS, SCORE, SEEN_S, SURE_S, Found, Memory
-from engines.track.odds import Odds, shipped
+from engines.track.odds import Learnt, shipped
 from engines.track.pairs import EASY_GAP_S, Overlaps, Rows, beyond_doubt, features, overlap, within_reach
+from engines.track.partings import NOTHING, Parting, Partings, Weighed
 
 LOWEST_SCORE: Final = 0.1
 """Detections from here on may continue a track."""
@@ -30,19 +32,33 @@ KEEP_FAINT_S: Final = 0.3
 NEW_CLOCK_S: Final = 1.0
 """Time that runs back further than this is a clock begun anew."""
 LARGEST_PX: Final = 1e5
+EXCHANGED: Final = 0.0
+"""Log-odds from which two tracks that part are taken to have been exchanged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """Two ids changed places: the people had been taken for each other at some time after `met_s`."""
+
+    ids: tuple[int, int]
+    met_s: float
 
 
 class Tracker:
-    """The tracks of one stream, of one `kind` of thing; `odds` instead of the shipped weights. Not thread-safe.
+    """The tracks of one stream, of one `kind` of thing; `learnt` instead of the shipped weights. Not thread-safe.
 
     A track has a negative id until it is confirmed, so that the ids people see count people and not false alarms.
+    Where pairs are weighed by a network, two who part after their boxes overlapped get their ids back if they seem to
+    have been exchanged; `exchanges` says whose ids changed places in the latest step.
     Odd input never harms it: boxes that are not finite, empty or absurdly far away are passed over; time that stands
     still or runs backwards counts as no time, and from there the clock goes on.
     """
 
-    def __init__(self, kind: Kind = FACES, odds: Odds | None = None) -> None:
+    def __init__(self, kind: Kind = FACES, learnt: Learnt | None = None) -> None:
         self.kind = kind
-        self._odds = odds or (shipped(kind.name) if kind.learnt else None)
+        self.exchanges: list[Exchange] = []
+        self._learnt = learnt or (shipped(kind.name) if kind.learnt else None)
+        self._partings, self._weighed = Partings(), NOTHING
         self._filters, self._memory = BoxFilters(kind), Memory()
         self._ids = np.zeros(0, np.int64)
         self._confirmed = np.zeros(0, np.bool_)
@@ -64,9 +80,12 @@ class Tracker:
         found = self._usable(detections, looks)
         now = self._advance(time_s)
         track_of = np.full(len(found), -1, np.intp)
+        self.exchanges, self._weighed = [], NOTHING
         if len(self._ids) and len(found):
-            self._associate(found, now, track_of)
+            overlaps = Overlaps.of(self._filters.edges(), found.edges)
+            self._associate(found, overlaps, now, track_of)
             self._take_in(found, track_of, now)
+            self._exchange(found, overlaps, track_of, now)
         self._confirm(self._memory.table[HITS] >= CONFIRM_HITS)
         born = self._births(found, track_of)
         if len(born):
@@ -124,14 +143,12 @@ class Tracker:
         self._now_s = now
         return now
 
-    def _associate(self, found: Found, now: float, track_of: Rows) -> None:
+    def _associate(self, found: Found, overlaps: Overlaps, now: float, track_of: Rows) -> None:
         """Write the row of each detection's track into `track_of`: first pairs beyond doubt, then the rest by log-odds, the
         sure detections before the doubtful ones."""
         seen_s, sure_s = self._memory.table[SEEN_S], self._memory.table[SURE_S]
         unseen_s, known, high = now - seen_s, self._confirmed, found.scores >= self.kind.high_score
         sure = known & (unseen_s <= self.kind.low_score_gap_s) & (now - sure_s <= self.kind.low_scores_s)
-        boxes = self._filters.edges()
-        overlaps = Overlaps.of(boxes, found.edges)
         row, column = beyond_doubt(overlaps, sure & (unseen_s < EASY_GAP_S))
         track_of[column] = row
         open_rows, open_columns = np.ones(len(known), np.bool_), track_of < 0
@@ -143,8 +160,9 @@ class Tracker:
         )
         if not len(track):
             return
-        odds = self._weigh(boxes, found, overlaps, track, detection, now)
-        odds -= np.where(high, self.kind.accept, self.kind.accept_low)[detection]
+        odds = self._weigh(found, overlaps, track, detection, now)
+        self._weighed = Weighed(track, detection, odds)
+        odds = odds - np.where(high, self.kind.accept, self.kind.accept_low)[detection]
         good = odds > 0
         track, detection, odds = track[good], detection[good], odds[good]
         followed = known | ((seen_s >= self._stepped_s) & (self._memory.table[HITS] > 0))
@@ -161,14 +179,14 @@ class Tracker:
                 left = open_rows[track] & (track_of[detection] < 0)
                 track, detection, odds = track[left], detection[left], odds[left]
 
-    def _weigh(self, boxes: F64, found: Found, overlaps: Overlaps, track: Rows, detection: Rows, now: float) -> F64:
+    def _weigh(self, found: Found, overlaps: Overlaps, track: Rows, detection: Rows, now: float) -> F64:
         """(n,) log-odds that each pair is one person: by place, and by colours where both are known."""
         filters, memory = self._filters, self._memory.table
-        if self._odds is None:
+        if self._learnt is None:
             odds = likelihood(filters, memory, found, track, detection, self.kind.high_score, now)
         else:
-            told = features(filters, memory, boxes, found, overlaps, track, detection, now)
-            odds = self._odds(told).astype(np.float64)
+            told = features(filters, memory, found, overlaps, track, detection, now)
+            odds = self._learnt.same(told).astype(np.float64)
         if found.looks is None:
             return odds
         return odds + likeness(self._looks[track], found.looks[detection])
@@ -184,6 +202,23 @@ class Tracker:
             self._looks[rows[sure]] = remember(self._looks[rows[sure]], found.looks[which[sure]], since_s)
         self._filters.update(rows, found.centred.take(which, axis=1), found.noise.take(which, axis=1))
         self._memory.update(rows, found, which, sure, now)
+
+    def _exchange(self, found: Found, overlaps: Overlaps, track_of: Rows, now: float) -> None:
+        """Give those who part their ids back, if they seem to have been exchanged."""
+        if self._learnt is None:
+            return
+        parted = self._partings.step(
+            self._filters, self._memory, overlaps.iou, self._weighed, found, track_of, self._confirmed, now
+        )
+        for parting in parted:
+            if self._were_exchanged(parting):
+                a, b = rows = list(parting.rows)
+                self._ids[rows] = self._ids[[b, a]]
+                self.exchanges.append(Exchange((int(self._ids[a]), int(self._ids[b])), parting.since_s))
+
+    def _were_exchanged(self, parting: Parting) -> bool:
+        network = self._learnt.parted if self._learnt is not None else None
+        return network is not None and float(network(parting.told[:, None])[0]) > EXCHANGED
 
     def _births(self, found: Found, track_of: Rows) -> Rows:
         """Detections that begin a track: without one, and not another's once more."""
@@ -226,6 +261,7 @@ class Tracker:
             return
         self._filters.keep(mask)
         self._memory.keep(mask)
+        self._partings.keep(mask)
         self._ids, self._confirmed, self._looks = self._ids[mask], self._confirmed[mask], self._looks[mask]
 
     def _tracks(self, filters: BoxFilters, detection: NDArray[np.int32], now: float) -> Tracks:

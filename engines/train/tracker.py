@@ -2,7 +2,7 @@
 
 First the tracks are driven by the truth, so that their state is what a good run would have; then twice by the tracker itself with
 what was learnt, mistakes included. Every sequence is seen at its own rate and with frames dropped at random, which teaches
-gaps and uneven times.
+gaps and uneven times. What is learnt last is to tell whether two who part were exchanged (`partings`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence as Several
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -20,26 +19,24 @@ from engines.frame import F32
 from engines.track.kalman import F64
 from engines.track.kinds import Kind
 from engines.track.memory import HITS, SEEN_S, Found
-from engines.track.odds import Odds
+from engines.track.odds import PARTINGS, Learnt, Odds
 from engines.track.pairs import FEATURES, Overlaps, Rows, features
 from engines.track.tracker import Tracker
+from engines.train.layers import Adam, Weights, backward, first_weights, forward, scaled
+from engines.train.partings import learn_partings
 from engines.train.tracker_data import NOBODY, Look, Sequence
 
 log = logging.getLogger(__name__)
 
-HIDDEN: Final = (48, 24)
+SIZES: Final = (FEATURES, 48, 24, 1)
 EPOCHS: Final = 8
 BATCH_FRAMES: Final = 48
-RATE: Final = 4e-3
 DECAY: Final = 1e-4
-FIRST_MOMENT, SECOND_MOMENT = 0.9, 0.999
 OWN_RUNS: Final = 2
 KEPT_SHARES: Final = (0.5, 0.34)
 """Of the frames, in turn, where they are dropped at random."""
 STRANGER: Final = -2
 """Owner of a track that follows nobody of the truth."""
-
-Weights = dict[str, F32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +57,8 @@ class Pupil(Tracker):
     """
 
     def __init__(self, kind: Kind, odds: Odds | None) -> None:
-        self._weights = odds or Odds(first_weights(np.random.default_rng(0)))
-        super().__init__(kind, self._weights)
+        self._weights = odds or Odds(first_weights(SIZES, np.random.default_rng(0)))
+        super().__init__(kind, Learnt(self._weights))
         self.examples: list[Example] = []
         self._led = odds is None
         self._owner: dict[int, int] = {}
@@ -85,32 +82,23 @@ class Pupil(Tracker):
         mine[list(last.values())] = True
         return np.where(mine, owners, STRANGER)
 
-    def _associate(self, found: Found, now: float, track_of: Rows) -> None:
+    def _associate(self, found: Found, overlaps: Overlaps, now: float, track_of: Rows) -> None:
         if not self._led:
-            super()._associate(found, now, track_of)
+            super()._associate(found, overlaps, now, track_of)
             return
-        super()._associate(found, now, track_of.copy())  # notes the pairs
+        super()._associate(found, overlaps, now, track_of.copy())  # notes the pairs
         assert self._look is not None
         rows = {owner: row for row, owner in enumerate(self._owners().tolist()) if owner != STRANGER}
         track_of[:] = [rows.get(who, -1) for who in self._look.who[found.index].tolist()]
 
-    def _weigh(self, boxes: F64, found: Found, overlaps: Overlaps, track: Rows, detection: Rows, now: float) -> F64:
+    def _weigh(self, found: Found, overlaps: Overlaps, track: Rows, detection: Rows, now: float) -> F64:
         assert self._look is not None
-        told = features(self._filters, self._memory.table, boxes, found, overlaps, track, detection, now)
+        told = features(self._filters, self._memory.table, found, overlaps, track, detection, now)
         owner, who = self._owners()[track], self._look.who[found.index[detection]]
         same = (owner == who) & (who != NOBODY)
         dense = (np.unique(numbers, return_inverse=True)[1] for numbers in (track, detection))
         self.examples.append(Example(told.T.copy(), same, *dense))
         return self._weights(told).astype(np.float64)
-
-
-def first_weights(random: np.random.Generator) -> Weights:
-    sizes = (FEATURES, *HIDDEN, 1)
-    weights: Weights = {}
-    for k, (inputs, outputs) in enumerate(pairwise(sizes)):
-        weights[f"w{k}"] = random.normal(0, np.sqrt(2 / inputs), (inputs, outputs)).astype(np.float32)
-        weights[f"b{k}"] = np.zeros(outputs, np.float32)
-    return weights
 
 
 def examples(sequences: Several[Sequence], kind: Kind, odds: Odds | None, random: np.random.Generator) -> list[Example]:
@@ -128,18 +116,14 @@ def examples(sequences: Several[Sequence], kind: Kind, odds: Odds | None, random
 
 def learn(frames: Several[Example], seed: int = 0) -> Weights:
     """Listwise: a softmax over the tracks of each detection and one over the detections of each track, each with a none of
-    log-odds 0 beside the pairs. What wins is what the assignment maximises; 0 is where it may refuse.
-
-    Adam with weight decay and a cosine (Kingma and Ba, arXiv 1412.6980; Loshchilov and Hutter, arXiv 1711.05101).
-    """
+    log-odds 0 beside the pairs. What wins is what the assignment maximises; 0 is where it may refuse."""
     random = np.random.default_rng(seed)
     every = np.concatenate([frame.told for frame in frames])
     mean, scale = every.mean(axis=0), 1 / (every.std(axis=0) + 1e-6)
     del every
-    weights = first_weights(random)
-    first, second = ({name: np.zeros_like(value) for name, value in weights.items()} for _ in range(2))
+    weights = first_weights(SIZES, random)
     batches = max(len(frames) // BATCH_FRAMES, 1)
-    step = 0
+    adam = Adam(weights, EPOCHS * batches, DECAY)
     for epoch in range(EPOCHS):
         order, loss, wrong, seen = random.permutation(len(frames)), 0.0, 0, 0
         for part in np.array_split(order, batches):
@@ -147,20 +131,11 @@ def learn(frames: Several[Example], seed: int = 0) -> Weights:
             told = (np.concatenate([frame.told for frame in batch]) - mean) * scale
             gradient, batch_loss, batch_wrong, count = _pass(weights, told.astype(np.float32), batch)
             loss, wrong, seen = loss + batch_loss, wrong + batch_wrong, seen + count
-            step += 1
-            rate = RATE * 0.5 * (1 + np.cos(np.pi * step / (EPOCHS * batches)))
-            for name, g in gradient.items():
-                first[name] += (1 - FIRST_MOMENT) * (g - first[name])
-                second[name] += (1 - SECOND_MOMENT) * (g * g - second[name])
-                size = np.sqrt(second[name] / (1 - SECOND_MOMENT**step)) + 1e-8
-                weights[name] *= np.float32(1 - rate * DECAY)
-                weights[name] -= (rate / (1 - FIRST_MOMENT**step) * first[name] / size).astype(np.float32)
+            adam.step(gradient)
         log.info(
             "epoch %d: loss %.4f, %.2f %% of detections to a wrong track", epoch + 1, loss / seen, 100 * wrong / seen
         )
-    weights["b0"] -= (mean * scale) @ weights["w0"]  # what brings the features to one scale goes into the first layer
-    weights["w0"] *= scale[:, None]
-    return weights
+    return scaled(weights, mean, scale)
 
 
 def _pass(weights: Weights, told: F32, batch: list[Example]) -> tuple[Weights, float, int, int]:
@@ -168,23 +143,14 @@ def _pass(weights: Weights, told: F32, batch: list[Example]) -> tuple[Weights, f
     same = np.concatenate([frame.same for frame in batch])
     track = _apart([frame.track for frame in batch])
     detection = _apart([frame.detection for frame in batch])
-    layers = len(weights) // 2
-    values = [told]
-    for k in range(layers):
-        value = values[-1] @ weights[f"w{k}"] + weights[f"b{k}"]
-        values.append(np.maximum(value, 0) if k < layers - 1 else value)
+    values = forward(weights, told)
     odds = np.exp(np.clip(values[-1][:, 0], -30, 30).astype(np.float64))
     by_track = odds / (1 + np.bincount(track, odds))[track]
     by_detection = odds / (1 + np.bincount(detection, odds))[detection]
     loss = -float(np.log(by_track[same] + 1e-12).sum() + np.log(by_detection[same] + 1e-12).sum())
     count = max(int(same.sum()), 1)
     slope = ((by_track + by_detection - 2 * same) / count).astype(np.float32)[:, None]
-    gradient: Weights = {}
-    for k in reversed(range(layers)):
-        gradient[f"w{k}"], gradient[f"b{k}"] = values[k].T @ slope, slope.sum(axis=0)
-        if k:
-            slope = (slope @ weights[f"w{k}"].T) * (values[k] > 0)
-    return gradient, loss, int((by_detection[same] < 0.5).sum()), count
+    return backward(weights, values, slope), loss, int((by_detection[same] < 0.5).sum()), count
 
 
 def _apart(numbers: list[Rows]) -> Rows:
@@ -208,4 +174,5 @@ def train(sequences: Several[Sequence], kind: Kind, seed: int = 0) -> Weights:
         frames += examples(sequences, kind, Odds(weights), random)
         log.info("run %d of its own: %d frames with pairs in doubt", run + 1, len(frames))
         weights = learn(frames, seed)
-    return weights
+    parted = learn_partings(sequences, kind, Odds(weights), seed)
+    return weights | {PARTINGS + name: value for name, value in parted.items()}
