@@ -21,6 +21,7 @@ from engines.frame import Tracks
 from engines.track.identity import NOBODY, Claims
 from engines.track.kinds import PERSONS
 from engines.track.naming import Naming
+from engines.track.odds import Learnt, shipped
 from engines.track.tracker import Tracker
 from engines.train.tracker_data import Look, Sequence, read_set
 
@@ -86,7 +87,7 @@ class Recogniser:
 
 
 def tracked(sequence: Sequence) -> Iterator[tuple[Look, Tracks]]:
-    tracker = Tracker(PERSONS)
+    tracker = Tracker(PERSONS, Learnt(shipped(PERSONS.name).same))  # as faces' ids, these are never exchanged
     for look in sequence:
         yield look, tracker.step(look.detections, look.time_s)
 

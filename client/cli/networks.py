@@ -52,14 +52,14 @@ def _chosen(words: Sequence[str], settings: Settings, faces: bool) -> Networks:
     from engines.detect.networks import choose_networks
     from engines.models.networks import Networks
     from engines.models.onnx_file import BadModel
-    from engines.models.registry import NAME, Registry, default_folder
+    from engines.models.registry import BUILT_IN, NAME, Registry, default_folder
 
     if not words:
         return Networks()
     registry = Registry(settings.model_folder or default_folder())
     try:
         networks = choose_networks(words, registry, faces=faces)
-        HELD.extend(registry.hold(word) for word in words if re.fullmatch(NAME, word))
+        HELD.extend(registry.hold(word) for word in words if word != BUILT_IN and re.fullmatch(NAME, word))
         return networks
     except BadModel as error:
         raise Failure(str(error)) from None

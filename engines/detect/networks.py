@@ -10,7 +10,7 @@ from engines.detect.detector import Detector, open_detector
 from engines.detect.joint import JointDetector
 from engines.detect.trial import try_model
 from engines.models.networks import FACES, Network, Networks
-from engines.models.registry import Registry
+from engines.models.registry import BUILT_IN, Registry
 
 
 def choose_networks(words: Sequence[str], registry: Registry, *, faces: bool = True) -> Networks:
@@ -22,6 +22,9 @@ def choose_networks(words: Sequence[str], registry: Registry, *, faces: bool = T
     """
     chosen = []
     for word in words:
+        if word == BUILT_IN:
+            chosen.append(Network())
+            continue
         choice = registry.choose(word)
         family, classes = choice.family, choice.classes
         if not choice.tried:

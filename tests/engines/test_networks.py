@@ -42,6 +42,12 @@ def test_none_named_is_the_built_in_one(registry: Registry) -> None:
     assert open_networks(Networks()).names == ("face",)
 
 
+def test_the_built_in_one_has_a_name_too(registry: Registry, tmp_path: Path) -> None:
+    assert choose_networks(["face_nano"], registry) == Networks()
+    street = str(made(tmp_path, "street", ["car", "plate"]))
+    assert choose_networks(["face_nano", street], registry) == choose_networks([street], registry)
+
+
 def test_plates_go_beside_the_built_in_faces(registry: Registry, tmp_path: Path) -> None:
     file = made(tmp_path, "street", ["car", "plate"])
     for word in (add(registry, file), str(file)):
