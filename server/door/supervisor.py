@@ -25,7 +25,8 @@ PING_INTERVAL_S: Final = 0.25
 MAX_MISSED_PINGS: Final = 4
 """After so many pings without a word the studio counts as dead. Counted, not timed: a door that stood still itself must not
 blame the studio."""
-WARM_UP_S: Final = 120
+WARM_UP_S: Final = 900
+"""Compilers for GPUs take minutes over all batches and sizes of pictures, the first time."""
 SPARE_DELAY_S: Final = 2
 SPARE_NICENESS: Final = 10
 STOP_S: Final = 2

@@ -24,7 +24,8 @@ COMMON_SIZES: Final = ((640, 360), (640, 480))
 """Their letterboxes (640x384 and 640x480) serve nearly every 16:9 and 4:3 stream: compiled before the studio is ready."""
 SIDES_PX: Final = (FULL_SIDE_PX, SMALL_SIDE_PX)
 HANG_NS: Final = 1_000_000_000
-PREPARE_NS: Final = 60_000_000_000
+PREPARE_NS: Final = 300_000_000_000
+"""For one size of pictures, with all batches: compilers for GPUs take minutes."""
 CHECK_NS: Final = 5_000_000_000
 CANARY_INTERVAL_NS: Final = 10_000_000_000
 CANARY_RETRY_NS: Final = 1_000_000_000
