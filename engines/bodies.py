@@ -12,7 +12,7 @@ from engines.besides import head_boxes
 from engines.frame import F32, Detections, Tracks
 from engines.models.networks import PERSON
 from engines.track.kinds import PERSONS
-from engines.track.tracker import Tracker
+from engines.track.tracker import Exchange, Tracker
 
 NEAR: Final = 0.65
 """Of the head's size: so far may a face's centre be from that of the head."""
@@ -49,6 +49,8 @@ class Bodies:
         if cut:
             self._bound.clear()
         bodies = self._tracker.step(persons, time_s, cut=cut)
+        for exchange in self._tracker.exchanges:
+            self._exchange(exchange)
         rows = np.flatnonzero(bodies.measured & bodies.confirmed)
         boxes = persons.boxes[bodies.detection[rows]]
         self._bind(bodies.ids[rows], boxes, faces, tracks, time_s)
@@ -66,6 +68,13 @@ class Bodies:
                 face = np.array((x - w, y - h, x + w, y + h), np.float32)
                 turned.update(dict.fromkeys({bound.track, *bound.before} - seen, face))
         return turned
+
+    def _exchange(self, exchange: Exchange) -> None:
+        """Faces seen on bodies while these had each other's ids go along with the bodies."""
+        had = [(body, self._bound.pop(body)) for body in exchange.ids if body in self._bound]
+        place = dict(zip(exchange.ids, exchange.ids[::-1], strict=True))
+        for body, bound in sorted(had, key=lambda one: one[1].seen_s):
+            self._bound[place[body] if bound.seen_s >= exchange.since_s else body] = bound
 
     def _bind(self, ids: NDArray[np.int64], boxes: F32, faces: Detections, tracks: Tracks, time_s: float) -> None:
         """Each face to the body whose head it is nearest to, where it is the nearest to that head too."""

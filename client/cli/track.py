@@ -28,6 +28,8 @@ def command(
 
     if kind not in KINDS:
         raise typer.BadParameter(f"{kind!r} is not one of {', '.join(KINDS)}", param_hint="--kind")
+    if weights and not KINDS[kind].learnt:
+        raise typer.BadParameter(f"{kind} are weighed by no network", param_hint="--weights")
     try:
         learnt = load(weights) if weights else None
     except (OSError, ValueError) as error:

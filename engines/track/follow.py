@@ -34,14 +34,18 @@ def follow(
     times stay true. Where two were exchanged, their ids change places from the middle of the time in which it must have been.
     """
     tracker, rows = Tracker(kind, learnt), [np.zeros((0, 7))]
-    looked = []
+    looked: list[int] = []
+    exchanged: dict[int, float] = {}
+    """Of each id, the frame from which it was last given to somebody else: before that it is another track's."""
     for frame, found in mot.per_frame(table, int(table[:, 0].max(initial=0))):
         if frames is not None and frame not in frames:
             continue
         looked.append(frame)
         tracks = tracker.step(mot.detections(found), frame / fps)
         for exchange in tracker.exchanges:
-            _exchange(rows, exchange.ids, (exchange.met_s * fps + frame) / 2)
+            since = max(exchange.since_s * fps, *(exchanged.get(one, 0) for one in exchange.ids))
+            _exchange(rows, exchange.ids, since)
+            exchanged |= dict.fromkeys(exchange.ids, since)
         shown = tracks.measured & tracks.confirmed
         seen = found[tracks.detection[shown], :7]
         seen[:, 1] = tracks.ids[shown]

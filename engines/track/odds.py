@@ -70,6 +70,8 @@ class Learnt:
             ValueError: they are others.
         """
         first = {name: value for name, value in weights.items() if not name.startswith(PARTINGS)}
+        if len(first) == len(weights):
+            raise ValueError("they are of an earlier version, without partings: fancam train tracker learns them anew")
         second = {name.removeprefix(PARTINGS): value for name, value in weights.items() if name not in first}
         return cls(Odds(first), Odds(second, partings.FEATURES))
 

@@ -22,10 +22,11 @@ MEET: Final = 0.3
 PART: Final = 0.2
 """... and below which they have parted, once both are seen."""
 NO_DOUBT: Final = 10.0
-"""Log-odds that count for a pair that needed no weighing."""
+"""The margin of a choice that needed no weighing."""
 LEAST_ODDS: Final = -8.0
-"""And for one that was not worth it."""
-MOST_HEIGHTS: Final = 3.0
+"""Log-odds that count for a pair out of reach."""
+MOST: Final = 3.0
+"""What lengths, speeds and sizes count at most."""
 LONGEST_S: Final = 3.0
 MOST_LOOKS: Final = 50
 FEATURES: Final = 17
@@ -38,11 +39,11 @@ State = NDArray[np.float64]
 
 @dataclass(slots=True)
 class Crossing:
-    """What is known of two tracks since they met: the time and how they were `before`; how much they have overlapped at most; by
-    how many nats the choice made was better than its opposite, at the least; in how many frames they were looked for, and in how
-    many of these only one was seen."""
+    """What is known of two tracks since they met: when that was, and how they were `before`, as measured in that very frame; how
+    much they have overlapped at most; by how many nats the choice made was better than its opposite, at the least; in how many
+    frames they were looked for, and in how many of these only one was seen."""
 
-    since_s: float
+    met_s: float
     before: State
     height: float
     overlap: float = 0.0
@@ -50,7 +51,7 @@ class Crossing:
     looks: int = 0
     single: int = 0
 
-    def told(self, after: State, now: float) -> F32:
+    def features(self, after: State, now: float) -> F32:
         """(FEATURES,) what the network is told about the parting; lengths are in heights."""
         unit = np.ones((7, 1))
         unit[:4] = 1 / self.height
@@ -63,8 +64,8 @@ class Crossing:
         out = np.empty(FEATURES, np.float32)
         out[:2], out[2], out[3:6] = gain[:2], speeds, gain[SIZES]
         out[6:9], out[9:12] = turned[:3], turned[SIZES]
-        np.clip(out[:12], -MOST_HEIGHTS, MOST_HEIGHTS, out=out[:12])
-        out[12:14] = self.margin, min(now - self.since_s, LONGEST_S)
+        np.clip(out[:12], -MOST, MOST, out=out[:12])
+        out[12:14] = self.margin, min(now - self.met_s, LONGEST_S)
         out[14:16] = self.overlap, self.single / self.looks
         out[16] = min(self.looks, MOST_LOOKS) / MOST_LOOKS
         return out
@@ -72,10 +73,12 @@ class Crossing:
 
 @dataclass(frozen=True, slots=True)
 class Parting:
-    """`rows` of the two tracks that parted in this frame, when they had met, and what the network is told (FEATURES,)."""
+    """`rows` of the two tracks that parted in this frame, when they had met and when this is, and what the network is `told`
+    (FEATURES,)."""
 
     rows: tuple[int, int]
-    since_s: float
+    met_s: float
+    time_s: float
     told: F32
 
 
@@ -87,7 +90,7 @@ class Weighed:
     detection: Rows
     odds: F64
 
-    def of(self) -> dict[tuple[int, int], float]:
+    def by_pair(self) -> dict[tuple[int, int], float]:
         pairs = zip(self.track.tolist(), self.detection.tolist(), strict=True)
         return dict(zip(pairs, self.odds.tolist(), strict=True))
 
@@ -107,6 +110,24 @@ class Partings:
             place = np.where(mask, np.cumsum(mask) - 1, -1).tolist()
             moved = {(place[a], place[b]): crossing for (a, b), crossing in self._open.items()}
             self._open = {rows: crossing for rows, crossing in moved.items() if min(rows) >= 0}
+
+    def set_back(self, by_s: float) -> None:
+        """The clock has been set back by so much."""
+        for crossing in self._open.values():
+            crossing.met_s -= by_s
+
+    def exchange(self, a: int, b: int, since_s: float) -> None:
+        """Rows `a` and `b` have shown each other's person `since_s`: what they had met before goes along with the persons."""
+        place = {a: b, b: a}
+        moved: dict[tuple[int, int], Crossing] = {}
+        for (one, other), crossing in self._open.items():
+            if crossing.met_s < since_s:
+                one, other = place.get(one, one), place.get(other, other)
+            if one > other:
+                one, other = other, one
+                crossing.before = crossing.before[:, ::-1]
+            moved.setdefault((one, other), crossing)
+        self._open = moved
 
     def step(
         self,
@@ -130,17 +151,17 @@ class Partings:
                 crossing = self._open[pair] = _met(filters, memory, pair, now)
             crossing.overlap = max(crossing.overlap, overlap)
         detection = {row: which for which, row in enumerate(track_of.tolist()) if row >= 0}
-        odds, parted = weighed.of(), []
+        odds, parted = weighed.by_pair(), []
         for pair, crossing in self._open.items():
             a, b = detection.get(pair[0]), detection.get(pair[1])
             crossing.looks += 1
             if odds:
                 crossing.margin = min(crossing.margin, _margin(odds, pair, a, b))
             if a is None or b is None:
-                crossing.single += a is not b
-            elif pair not in over and max(iou[pair[0], b], iou[pair[1], a]) < PART:
-                told = crossing.told(_after(filters, found, pair, (a, b)), now)
-                parted.append(Parting(pair, crossing.since_s, told))
+                crossing.single += (a is None) != (b is None)
+            elif max(iou[pair[0], b], iou[pair[1], a]) < PART:
+                told = crossing.features(_after(filters, found, pair, (a, b)), now)
+                parted.append(Parting(pair, crossing.met_s, now, told))
         for parting in parted:
             del self._open[parting.rows]
         return parted

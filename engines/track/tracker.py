@@ -38,10 +38,11 @@ EXCHANGED: Final = 0.0
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """Two ids changed places: the people had been taken for each other at some time after `met_s`."""
+    """Two ids changed places: the people have been taken for each other since about `since_s`, half of the time from when they
+    met to when they parted."""
 
     ids: tuple[int, int]
-    met_s: float
+    since_s: float
 
 
 class Tracker:
@@ -57,7 +58,7 @@ class Tracker:
     def __init__(self, kind: Kind = FACES, learnt: Learnt | None = None) -> None:
         self.kind = kind
         self.exchanges: list[Exchange] = []
-        self._learnt = learnt or (shipped(kind.name) if kind.learnt else None)
+        self._learnt = (learnt or shipped(kind.name)) if kind.learnt else None
         self._partings, self._weighed = Partings(), NOTHING
         self._filters, self._memory = BoxFilters(kind), Memory()
         self._ids = np.zeros(0, np.int64)
@@ -138,6 +139,7 @@ class Tracker:
             self._now_s, self._fresh_until_s = time_s, self._fresh_until_s - back
             self._stepped_s -= back
             self._memory.set_back(back)
+            self._partings.set_back(back)
         now = max(time_s, self._now_s)
         self._filters.predict(now - self._now_s)
         self._now_s = now
@@ -210,15 +212,22 @@ class Tracker:
         parted = self._partings.step(
             self._filters, self._memory, overlaps.iou, self._weighed, found, track_of, self._confirmed, now
         )
-        for parting in parted:
-            if self._were_exchanged(parting):
-                a, b = rows = list(parting.rows)
-                self._ids[rows] = self._ids[[b, a]]
-                self.exchanges.append(Exchange((int(self._ids[a]), int(self._ids[b])), parting.since_s))
+        judged = [(odds, parting) for parting in parted if (odds := self._were_exchanged(parting)) > EXCHANGED]
+        done: set[int] = set()
+        for _, parting in sorted(judged, key=lambda one: -one[0]):
+            a, b = parting.rows
+            if done & {a, b}:
+                continue  # a third had part in it: what is known of the others is of before
+            done |= {a, b}
+            self._ids[[a, b]] = self._ids[[b, a]]
+            exchange = Exchange((int(self._ids[a]), int(self._ids[b])), (parting.met_s + now) / 2)
+            self._partings.exchange(a, b, exchange.since_s)
+            self.exchanges.append(exchange)
 
-    def _were_exchanged(self, parting: Parting) -> bool:
+    def _were_exchanged(self, parting: Parting) -> float:
+        """Log-odds."""
         network = self._learnt.parted if self._learnt is not None else None
-        return network is not None and float(network(parting.told[:, None])[0]) > EXCHANGED
+        return float(network(parting.told[:, None])[0]) if network is not None else -np.inf
 
     def _births(self, found: Found, track_of: Rows) -> Rows:
         """Detections that begin a track: without one, and not another's once more."""

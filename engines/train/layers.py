@@ -11,6 +11,7 @@ from engines.frame import F32
 
 RATE: Final = 4e-3
 FIRST_MOMENT, SECOND_MOMENT = 0.9, 0.999
+LEAST_DEVIATION: Final = 1e-4
 
 Weights = dict[str, F32]
 """`w0` (inputs, outputs), `b0` (outputs,), `w1` …; between two layers negative values become 0."""
@@ -42,6 +43,12 @@ def backward(weights: Weights, values: list[F32], slope: F32) -> Weights:
         if k:
             slope = (slope @ weights[f"w{k}"].T) * (values[k] > 0)
     return gradient
+
+
+def scale_of(told: F32) -> tuple[F32, F32]:
+    """Mean and inverse deviation of each feature of `told` (n, inputs); what hardly varies counts for nothing."""
+    deviation = told.std(axis=0)
+    return told.mean(axis=0), np.where(deviation > LEAST_DEVIATION, 1 / np.maximum(deviation, LEAST_DEVIATION), 0)
 
 
 def scaled(weights: Weights, mean: F32, scale: F32) -> Weights:

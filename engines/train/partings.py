@@ -14,9 +14,9 @@ import numpy as np
 from engines.frame import F32
 from engines.track.kinds import Kind
 from engines.track.odds import Learnt, Odds
-from engines.track.partings import FEATURES, NO_DOUBT, Parting
+from engines.track.partings import FEATURES, Parting
 from engines.track.tracker import Tracker
-from engines.train.layers import Adam, Weights, backward, first_weights, forward, scaled
+from engines.train.layers import Adam, Weights, backward, first_weights, forward, scale_of, scaled
 from engines.train.tracker_data import NOBODY, Look, Sequence
 
 log = logging.getLogger(__name__)
@@ -36,6 +36,8 @@ MOST_OF: Final = 0.6
 DOUBT_WEIGHT: Final = 0.3
 """What a parting counts of which the truth does not tell that it was right or wrong; half of it is known in HALF_WEIGHT."""
 HALF_WEIGHT: Final = 0.5
+NEVER: Final = np.array([-10.0], np.float32)
+"""Log-odds of what has never been seen."""
 
 
 @dataclass(slots=True)
@@ -79,17 +81,16 @@ class Watcher(Tracker):
                 seen += [here[track]] if track in here else []
         self._open = [case for case in self._open if look.time_s < case.time_s + AFTER_S]
 
-    def _were_exchanged(self, parting: Parting) -> bool:
-        assert self._now_s is not None
+    def _were_exchanged(self, parting: Parting) -> float:
         a, b = (int(self._ids[row]) for row in parting.rows)
-        case = Case(parting.told, (a, b), self._now_s, (self._before(a, parting), self._before(b, parting)))
+        case = Case(parting.told, (a, b), parting.time_s, (self._before(a, parting), self._before(b, parting)))
         self.cases.append(case)
         self._open.append(case)
-        return False
+        return -np.inf
 
     def _before(self, track: int, parting: Parting) -> int:
         looks = self._followed.get(track, [])
-        met = bisect_left(looks, parting.since_s, key=lambda look: look[0])
+        met = bisect_left(looks, parting.met_s, key=lambda look: look[0])
         return _most([person for _, person in looks[max(met - LOOKS, 0) : met]])
 
 
@@ -113,25 +114,24 @@ def cases(sequences: Several[Sequence], kind: Kind, same: Odds, random: np.rando
 
 
 def learn_partings(sequences: Several[Sequence], kind: Kind, same: Odds, seed: int = 0) -> Weights:
-    """The weights of a network that says how likely it is that two who part were exchanged. Without a single parting it always
-    says no."""
+    """The weights of a network that says how likely it is that two who part were exchanged. Where nobody is ever exchanged, it
+    always says no."""
     random = np.random.default_rng(seed)
     weights = first_weights(SIZES, random)
     every = cases(sequences, kind, same, random)
-    if not every:
-        return {name: np.zeros_like(value) for name, value in weights.items()} | {
-            "b1": np.array([-NO_DOUBT], np.float32)
-        }
-    told = np.stack([case.told for case in every])
-    judged = np.array([case.judged() for case in every], np.float32)
+    judged = np.array([case.judged() for case in every], np.float32).reshape(-1, 2)
     exchanged, counts = judged.T
-    mean, scale = told.mean(axis=0), 1 / (told.std(axis=0) + 1e-6)
+    if not exchanged.any():
+        return {name: np.zeros_like(value) for name, value in weights.items()} | {"b1": NEVER}
+    told = np.stack([case.told for case in every])
+    mean, scale = scale_of(told)
     told = (told - mean) * scale
     adam = Adam(weights, STEPS, DECAY)
     for _ in range(STEPS):
         values = forward(weights, told)
         likely = 1 / (1 + np.exp(-values[-1][:, 0]))
-        adam.step(backward(weights, values, ((likely - exchanged) * counts / len(every))[:, None]))
+        slope = ((likely - exchanged) * counts / len(every)).astype(np.float32)
+        adam.step(backward(weights, values, slope[:, None]))
     wrong = ((likely > 0.5) != (exchanged > 0.5)) @ counts / counts.sum()
     log.info("%d partings, %d of exchanged tracks: %.1f %% judged wrongly", len(every), exchanged.sum(), 100 * wrong)
     return scaled(weights, mean, scale)

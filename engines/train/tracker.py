@@ -22,7 +22,7 @@ from engines.track.memory import HITS, SEEN_S, Found
 from engines.track.odds import PARTINGS, Learnt, Odds
 from engines.track.pairs import FEATURES, Overlaps, Rows, features
 from engines.track.tracker import Tracker
-from engines.train.layers import Adam, Weights, backward, first_weights, forward, scaled
+from engines.train.layers import Adam, Weights, backward, first_weights, forward, scale_of, scaled
 from engines.train.partings import learn_partings
 from engines.train.tracker_data import NOBODY, Look, Sequence
 
@@ -118,9 +118,7 @@ def learn(frames: Several[Example], seed: int = 0) -> Weights:
     """Listwise: a softmax over the tracks of each detection and one over the detections of each track, each with a none of
     log-odds 0 beside the pairs. What wins is what the assignment maximises; 0 is where it may refuse."""
     random = np.random.default_rng(seed)
-    every = np.concatenate([frame.told for frame in frames])
-    mean, scale = every.mean(axis=0), 1 / (every.std(axis=0) + 1e-6)
-    del every
+    mean, scale = scale_of(np.concatenate([frame.told for frame in frames]))
     weights = first_weights(SIZES, random)
     batches = max(len(frames) // BATCH_FRAMES, 1)
     adam = Adam(weights, EPOCHS * batches, DECAY)

@@ -24,7 +24,7 @@ COMMON_SIZES: Final = ((640, 360), (640, 480))
 """Their letterboxes (640x384 and 640x480) serve nearly every 16:9 and 4:3 stream: compiled before the studio is ready."""
 SIDES_PX: Final = (FULL_SIDE_PX, SMALL_SIDE_PX)
 HANG_NS: Final = 1_000_000_000
-PREPARE_NS: Final = 300_000_000_000
+PREPARE_NS: Final = 180_000_000_000
 """For one size of pictures, with all batches: compilers for GPUs take minutes."""
 CHECK_NS: Final = 5_000_000_000
 CANARY_INTERVAL_NS: Final = 10_000_000_000
@@ -191,7 +191,11 @@ class Inference:
         try:
             detector = self._make_detector()
             for (width, height), side in product(COMMON_SIZES, SIDES_PX):
+                if not renewing:
+                    worker.deadline_ns = time.monotonic_ns() + PREPARE_NS
                 self._warm_up(detector, warm, width, height, side)
+                if worker.abandoned:
+                    return
             if renewing:
                 self._succeed(worker, detector)
         except Exception as error:  # noqa: BLE001 (whatever a runtime raises: the process must live to show the slate)

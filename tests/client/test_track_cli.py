@@ -41,6 +41,7 @@ def test_one_person_in_thirty_frames(tmp_path: Path, capsys: pytest.CaptureFixtu
         (["--fps", "0"], 2, "--fps"),
         (["--weights", "det.txt"], 1, "det.txt"),
         (["--weights", "none.npz"], 1, "none.npz"),
+        (["--weights", "det.txt", "--kind", "faces"], 2, "--weights"),
         (["--detections", "none.txt"], 1, "none.txt"),
         (["--out", "nowhere/tracks.txt"], 1, "nowhere"),
     ],

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from engines.bodies import TURNED_S, Bodies
 from engines.frame import Detections, Frame
 from engines.pipeline import FancamFeed, Pipeline
-from tests.engines.made import found, frame
+from engines.track.kinds import Kind
+from engines.track.tracker import Tracker
+from tests.engines.made import found, frame, saying
 
 TICKS = 3000
 NAMES = ("face", "person")
@@ -20,9 +23,9 @@ def seen(faces: list[list[float]], persons: list[list[float]], of: Frame) -> Det
     return replace(found([*faces, *persons], of=of), classes=classes, names=NAMES)
 
 
-def dancer(x: float) -> tuple[list[float], list[float]]:
-    """Face and body of somebody whose middle is at x."""
-    return [x - 10, 24, x + 10, 50], [x - 32, 20, x + 32, 220]
+def dancer(x: float, y: float = 0) -> tuple[list[float], list[float]]:
+    """Face and body of somebody whose middle is at x, so much lower."""
+    return [x - 10, y + 24, x + 10, y + 50], [x - 32, y + 20, x + 32, y + 220]
 
 
 def walk(frames: int, turns: range, other: bool = True) -> list[dict[int, np.ndarray]]:
@@ -87,3 +90,29 @@ def test_bodies_without_faces_bind_nobody() -> None:
     for n in range(10):
         source = frame(rtp_time=n * TICKS)
         assert bodies.step(seen([], [dancer(150)[1]], source), empty, tracks, n / 30, cut=False) == {}
+
+
+def test_faces_stay_on_their_bodies_when_the_bodies_ids_change_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two walk past each other; before their boxes part both turn away. Then the bodies are taken to have been exchanged."""
+    trackers = []
+
+    def always_exchanging(kind: Kind) -> Tracker:
+        trackers.append(Tracker(kind, saying(1.0)))
+        return trackers[0]
+
+    monkeypatch.setattr("engines.bodies.Tracker", always_exchanging)
+    pipeline, whose, exchanged, told = Pipeline(), {}, 0, 0
+    for n in range(110):
+        source = frame(640, 320, rtp_time=n * TICKS)
+        (face, body), (lower_face, lower_body) = dancer(100 + 4 * n), dancer(540 - 4 * n, 40)
+        turned_away = n > 58
+        faces = [] if turned_away else [face, lower_face]
+        tracked = pipeline.track(source, seen(faces, [body, lower_body], source))
+        exchanged += len(trackers[0].exchanges)
+        if not turned_away:
+            whose = {int(tracked.tracks.ids[row]): tracked.tracks.detection[row] for row in range(len(tracked.tracks))}
+        for track, box in tracked.turned.items():
+            told += exchanged
+            np.testing.assert_allclose(box, (face, lower_face)[whose[track]], atol=8)
+    assert exchanged == 1
+    assert told > 20
