@@ -54,14 +54,14 @@ def jobs_of(data: Path) -> list[Job]:
 
 def by_folds(data: Path, folds: int, folder: Path) -> dict[str, Learnt]:
     """For each of the dancers' sequences weights that were learnt without it."""
-    sequences, odds = [*read_info(data, "dancetrack")], dict[str, Learnt]()
+    sequences, learnt = [*read_info(data, "dancetrack")], dict[str, Learnt]()
     for fold in range(folds):
         left_out, out = sequences[fold::folds], folder / f"fold{fold}.npz"
         without = [word for name in left_out for word in ("--without", name)]
         train = [sys.executable, "-m", "client.cli.main", "train", "tracker"]
         subprocess.run([*train, "--data", str(data), "--out", str(out), *without], check=True)
-        odds |= dict.fromkeys(left_out, load(out))
-    return odds
+        learnt |= dict.fromkeys(left_out, load(out))
+    return learnt
 
 
 def frame_us(job: Job) -> float:
@@ -125,7 +125,7 @@ def command(
     jobs = jobs_of(data)
     figures: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        odds = by_folds(data, folds, Path(folder)) if folds else {}
+        learnt = by_folds(data, folds, Path(folder)) if folds else {}
         us = timed(peers, Path(folder))
         if peers is not None:
             mot_jobs.write(jobs, Path(folder))
@@ -136,7 +136,7 @@ def command(
                 scored: list[Sums] = []
                 for job in part:
                     if name in ("fancam", FILLED):
-                        own = odds.get(job.sequence) if job.kind is PERSONS else None
+                        own = learnt.get(job.sequence) if job.kind is PERSONS else None
                         looked = frozenset(job.frames)
                         rows = follow(job.table, job.fps, job.kind, own, frames=looked, filled=name == FILLED)
                     else:

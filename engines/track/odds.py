@@ -6,6 +6,7 @@ Their weights are learnt by `fancam train tracker`; weights.md says from what.
 
 from __future__ import annotations
 
+import encodings.cp437  # noqa: F401 (zipfile takes it at the first .npz, which would be while serving)
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from engines.track import pairs, partings
 from engines.track.pairs import F32
 
 FOLDER = Path(__file__).parent
-PARTINGS: Final = "parting_"
+PREFIX: Final = "parting_"
 """What the names of the second network's arrays begin with in a file."""
 
 
@@ -57,23 +58,25 @@ class Odds:
 
 @dataclass(frozen=True, slots=True)
 class Learnt:
-    """What a tracker has learnt: to weigh pairs, and, if `parted` is not None, to tell when tracks were exchanged."""
+    """What a tracker has learnt: how likely pairs are the `same` person; and, where that is known, how likely two tracks that part
+    were `exchanged`."""
 
     same: Odds
-    parted: Odds | None = None
+    exchanged: Odds | None = None
 
     @classmethod
     def of(cls, weights: Mapping[str, F32]) -> Learnt:
-        """From both networks' weights, one of them by names that begin with PARTINGS.
+        """From both networks' weights, those of the second by names that begin with PREFIX.
 
         Raises:
             ValueError: they are others.
         """
-        first = {name: value for name, value in weights.items() if not name.startswith(PARTINGS)}
+        first = {name: value for name, value in weights.items() if not name.startswith(PREFIX)}
+        same = Odds(first)
         if len(first) == len(weights):
-            raise ValueError("they are of an earlier version, without partings: fancam train tracker learns them anew")
-        second = {name.removeprefix(PARTINGS): value for name, value in weights.items() if name not in first}
-        return cls(Odds(first), Odds(second, partings.FEATURES))
+            raise ValueError("weights of an earlier version, without partings: fancam train tracker learns them anew")
+        second = {name.removeprefix(PREFIX): value for name, value in weights.items() if name not in first}
+        return cls(same, Odds(second, partings.FEATURES))
 
 
 @cache

@@ -31,7 +31,7 @@ LONGEST_S: Final = 3.0
 MOST_LOOKS: Final = 50
 FEATURES: Final = 17
 
-CENTRE, BOTTOM, SPEEDS, SIZES = 0, 1, slice(2, 4), slice(4, 7)
+SPEEDS, SIZES = slice(2, 4), slice(4, 7)
 """Rows of a `State`."""
 State = NDArray[np.float64]
 """(7, 2): of two tracks the centre x and the lower edge px, the velocity px/s along both, log width, log height and their difference."""

@@ -46,7 +46,8 @@ class Exchange:
 
 
 class Tracker:
-    """The tracks of one stream, of one `kind` of thing; `learnt` instead of the shipped weights. Not thread-safe.
+    """The tracks of one stream, of one `kind` of thing; `learnt` instead of the shipped weights, for a kind that
+    has any. Not thread-safe.
 
     A track has a negative id until it is confirmed, so that the ids people see count people and not false alarms.
     Where pairs are weighed by a network, two who part after their boxes overlapped get their ids back if they seem to
@@ -212,21 +213,21 @@ class Tracker:
         parted = self._partings.step(
             self._filters, self._memory, overlaps.iou, self._weighed, found, track_of, self._confirmed, now
         )
-        judged = [(odds, parting) for parting in parted if (odds := self._were_exchanged(parting)) > EXCHANGED]
+        judged = [(odds, parting) for parting in parted if (odds := self._exchange_odds(parting)) > EXCHANGED]
         done: set[int] = set()
         for _, parting in sorted(judged, key=lambda one: -one[0]):
             a, b = parting.rows
             if done & {a, b}:
-                continue  # a third had part in it: what is known of the others is of before
+                continue  # judged by what was known before a surer exchange
             done |= {a, b}
             self._ids[[a, b]] = self._ids[[b, a]]
             exchange = Exchange((int(self._ids[a]), int(self._ids[b])), (parting.met_s + now) / 2)
             self._partings.exchange(a, b, exchange.since_s)
             self.exchanges.append(exchange)
 
-    def _were_exchanged(self, parting: Parting) -> float:
-        """Log-odds."""
-        network = self._learnt.parted if self._learnt is not None else None
+    def _exchange_odds(self, parting: Parting) -> float:
+        """Log-odds that the two who part had been exchanged."""
+        network = self._learnt.exchanged if self._learnt is not None else None
         return float(network(parting.told[:, None])[0]) if network is not None else -np.inf
 
     def _births(self, found: Found, track_of: Rows) -> Rows:

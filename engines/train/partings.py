@@ -17,7 +17,7 @@ from engines.track.odds import Learnt, Odds
 from engines.track.partings import FEATURES, Parting
 from engines.track.tracker import Tracker
 from engines.train.layers import Adam, Weights, backward, first_weights, forward, scale_of, scaled
-from engines.train.tracker_data import NOBODY, Look, Sequence
+from engines.train.tracker_data import KEPT_SHARES, NOBODY, Look, Sequence
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,6 @@ STEPS: Final = 1500
 DECAY: Final = 0.5
 RUNS: Final = 13
 """Over each sequence: the first with all frames, the others with a share of them dropped at random."""
-KEPT_SHARES: Final = (0.5, 0.34)
 LOOKS: Final = 8
 """The last looks before a crossing tell whom a track followed ..."""
 AFTER_S: Final = 0.25
@@ -81,7 +80,7 @@ class Watcher(Tracker):
                 seen += [here[track]] if track in here else []
         self._open = [case for case in self._open if look.time_s < case.time_s + AFTER_S]
 
-    def _were_exchanged(self, parting: Parting) -> float:
+    def _exchange_odds(self, parting: Parting) -> float:
         a, b = (int(self._ids[row]) for row in parting.rows)
         case = Case(parting.told, (a, b), parting.time_s, (self._before(a, parting), self._before(b, parting)))
         self.cases.append(case)
@@ -102,6 +101,7 @@ def _most(people: list[int]) -> int:
 
 
 def cases(sequences: Several[Sequence], kind: Kind, same: Odds, random: np.random.Generator) -> list[Case]:
+    """All partings of RUNS runs over the sequences."""
     found: list[Case] = []
     for run in range(RUNS):
         for sequence in sequences:

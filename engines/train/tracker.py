@@ -19,12 +19,12 @@ from engines.frame import F32
 from engines.track.kalman import F64
 from engines.track.kinds import Kind
 from engines.track.memory import HITS, SEEN_S, Found
-from engines.track.odds import PARTINGS, Learnt, Odds
+from engines.track.odds import PREFIX, Learnt, Odds
 from engines.track.pairs import FEATURES, Overlaps, Rows, features
 from engines.track.tracker import Tracker
 from engines.train.layers import Adam, Weights, backward, first_weights, forward, scale_of, scaled
 from engines.train.partings import learn_partings
-from engines.train.tracker_data import NOBODY, Look, Sequence
+from engines.train.tracker_data import KEPT_SHARES, NOBODY, Look, Sequence
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +33,6 @@ EPOCHS: Final = 8
 BATCH_FRAMES: Final = 48
 DECAY: Final = 1e-4
 OWN_RUNS: Final = 2
-KEPT_SHARES: Final = (0.5, 0.34)
-"""Of the frames, in turn, where they are dropped at random."""
 STRANGER: Final = -2
 """Owner of a track that follows nobody of the truth."""
 
@@ -173,4 +171,4 @@ def train(sequences: Several[Sequence], kind: Kind, seed: int = 0) -> Weights:
         log.info("run %d of its own: %d frames with pairs in doubt", run + 1, len(frames))
         weights = learn(frames, seed)
     parted = learn_partings(sequences, kind, Odds(weights), seed)
-    return weights | {PARTINGS + name: value for name, value in parted.items()}
+    return weights | {PREFIX + name: value for name, value in parted.items()}

@@ -22,6 +22,8 @@ NOBODY: Final = -1
 SAME_OVERLAP: Final = 0.5
 """Intersection over union from which a detection shows a person of the truth."""
 SCENE_FPS: Final = 30
+KEPT_SHARES: Final = (0.5, 0.34)
+"""Of the frames, in turn, where they are dropped at random to learn from gaps and uneven times."""
 
 
 @dataclass(frozen=True, slots=True)

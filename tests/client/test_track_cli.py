@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from client.cli.main import main
+from engines.track.odds import FOLDER, PREFIX
 
 
 def table(path: Path) -> Path:
@@ -61,3 +62,16 @@ def test_bad_input(
     assert part in said
     assert "Traceback" not in said
     assert not (tmp_path / "tracks.txt").exists()
+
+
+def test_weights_of_before_partings_are_said_to_be_old(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    with np.load(FOLDER / "persons.npz") as arrays:
+        np.savez(tmp_path / "old.npz", **{name: arrays[name] for name in arrays.files if not name.startswith(PREFIX)})
+    np.savez(tmp_path / "other.npz", a=np.zeros(3))
+    det, out = table(tmp_path / "det.txt"), tmp_path / "tracks.txt"
+    for name, said in (("old.npz", "earlier version"), ("other.npz", "not the weights of a tracker")):
+        words = ["track", "--detections", str(det), "--out", str(out), "--fps", "30", "--weights", str(tmp_path / name)]
+        code, _, error = said_by(words, capsys)
+        assert code == 1
+        assert said in error
+        assert not out.exists()

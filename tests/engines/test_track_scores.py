@@ -12,9 +12,14 @@ from benchmarks.mot_score import sums, total
 from engines.track.follow import follow
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared/data/tracking"
-HELD = {"dancetrack0026": 53.2, "dancetrack0073": 56.5, "MOT17-02": 47.1, "MOT17-09": 62.2}
-"""HOTA when the weights were learnt, less 1.5: of every frame, both phases of every second and all three of every third, since
-one run alone says little."""
+HELD = {
+    "dancetrack0026": (56.7, 53.7),
+    "dancetrack0073": (57.4, 56.6),
+    "MOT17-02": (45.9, 47.1),
+    "MOT17-09": (61.6, 62.2),
+}
+"""HOTA when weights were learnt, less 1 to 2: of every frame; and of that, both phases of every second and all three of every
+third together, since one run alone says little."""
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/data/tracking")
@@ -24,8 +29,10 @@ def test_people_are_kept_apart_as_well_as_ever(name: str) -> None:
         job for part in ("dancetrack", "mot17_halfval") for job in of_set(DATA, part, "all") if job.sequence == name
     )
     runs = [run for step in (1, 2, 3) for first in range(step) for run in every([job], step, first, "a phase")]
-    figures = total([sums(run.judged(), follow(run.table, run.fps, run.kind, frames=run.frames)) for run in runs])
-    assert figures["HOTA"] >= HELD[name]
+    scored = [sums(run.judged(), follow(run.table, run.fps, run.kind, frames=run.frames)) for run in runs]
+    whole, phases = HELD[name]
+    assert total(scored[:1])["HOTA"] >= whole
+    assert total(scored)["HOTA"] >= phases
 
 
 def rows(frames: int, ids: list[int], switch: int | None = None) -> np.ndarray:

@@ -13,7 +13,6 @@ from engines.codecs.encode import Encoder
 from engines.frame import Detections, Frame
 from engines.pipeline import Pipeline, make_feed
 
-Pipeline()  # as server/studio/calibrate.py has made one by then
 known = set(sys.modules)
 rng = np.random.default_rng(1)
 pipeline, encoder = Pipeline(), Encoder("vp8", 640, 480)
