@@ -89,6 +89,7 @@ class Gpu:
         with self:
             del self._stream
         self._context.detach()
+        checked(driver.cuCtxPopCurrent())  # pycuda pushes a context to detach it and leaves it there
 
 
 class Graph:

@@ -6,7 +6,7 @@ Which of TensorRT's names are used is held against the real bindings of 10.13 an
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
@@ -23,7 +23,7 @@ from engines.plans.load import load_plan
 from engines.plans.store import Plan, PlanError
 from engines.plans.trt import load_trt
 from engines.runtimes import RuntimeFailure, RuntimeKind, onnxruntime
-from engines.runtimes.kernels import Kind, Launcher, Module
+from engines.runtimes.kernels import Kind, Module
 from engines.runtimes.kernels.ends import BoxesOut, Ends, FramesIn, places_of
 from engines.runtimes.on_gpu import OnGpu, Part
 from engines.runtimes.signature import Port, Signature
@@ -81,20 +81,20 @@ def sized(said: Signature, plan: Plan) -> Signature:
 
 
 class TensorRtRuntime(OnGpu):
-    """One engine on one stream. `trt`: the module, `gpu`: where it runs; `outputs`: their names in the network's order; `load`: makes
-    a launcher of the kernels on a stream."""
+    """One engine on one stream. `trt`: the module; `outputs`: their names in the network's order."""
 
     kind: RuntimeKind = "tensorrt"
 
     def __init__(
-        self, trt: ModuleType, plan: Plan, outputs: Sequence[str] | None = None, gpu: Any = None, *,
-        ends: Ends | None = None, load: Callable[[int], Launcher] | None = None,
-    ) -> None:  # fmt: skip
+        self, trt: ModuleType, plan: Plan, outputs: Sequence[str] | None = None, *, ends: Ends | None = None
+    ) -> None:
         self._trt, self._plan, self.ends = trt, plan, ends
-        self._gpu = gpu or _open_gpu()
+        self._gpu = _open_gpu()
         self.precision = PRECISIONS[plan.key.precision]
         self.batches = tuple(most for _, _, most in plan.key.buckets)
         self._logger = trt.Logger(trt.Logger.ERROR)
+        self._graphs: dict[int, Any] = {}
+        self._contexts: dict[int, Any] = {}
         with self._gpu:
             self._runtime = trt.Runtime(self._logger)
             self._engine = self._runtime.deserialize_cuda_engine(plan.data)
@@ -102,9 +102,7 @@ class TensorRtRuntime(OnGpu):
                 raise RuntimeFailure(f"{plan.path}: TensorRT does not load it; fancam engines build makes it anew")
             self._open_buffers(outputs)
             if ends is not None:
-                self._open_ends(ends, (load or Module)(self._gpu.handle))
-        self._contexts: dict[int, Any] = {}
-        self._graphs: dict[int, Any] = {}
+                self._open_ends(ends, Module(self._gpu.handle))
 
     def _open_buffers(self, outputs: Sequence[str] | None) -> None:
         """For the largest batch; smaller ones use the front of them. Contexts never run at once, so they share one workspace."""
@@ -141,14 +139,14 @@ class TensorRtRuntime(OnGpu):
         ]
         self.inputs = self.slots[0]
 
-    def _open_ends(self, ends: Ends, launcher: Launcher) -> None:
+    def _open_ends(self, ends: Ends, module: Module) -> None:
         most, shapes = self.batches[-1], [self._shapes[name] for name in self._taken]
         addresses = [int(self._there[name]) for name in self._taken]
         kind = KINDS.get(self._dtypes[self._taken[0]].name, "f16")
-        self._frames = FramesIn(launcher, self._gpu, most, shapes[0][-2:], ends.look, addresses, kind)  # type: ignore[arg-type]
+        self._frames = FramesIn(module, self._gpu, most, shapes[0][-2:], ends.look, addresses, kind)  # type: ignore[arg-type]
         if ends.form is not None:
             places = places_of(ends.form, [(most, *self._shapes[name]) for name in self._outputs])
-            self._boxes = BoxesOut(launcher, self._gpu, ends, most, places)
+            self._boxes = BoxesOut(module, self._gpu, ends, most, places)
 
     def run(self, count: int = 1) -> list[F32]:
         self._go(count)
@@ -218,18 +216,19 @@ class TensorRtRuntime(OnGpu):
         if not done:
             raise RuntimeFailure(f"{self._plan.path}: TensorRT does not {what}")
 
-    def close(self) -> None:
-        """In the order that the libraries ask for: what is freed without its context leaks."""
-        with self._gpu:
+    def __del__(self) -> None:
+        """In the order that the libraries ask for, with the context that all of it is in: what is freed without it leaks."""
+        held = vars(self)
+        gpu = held.get("_gpu")
+        if gpu is None:
+            return
+        with gpu:
             for graph in self._graphs.values():
                 graph.close()
-            self._graphs.clear()
-            self._contexts.clear()
-            del self._engine, self._runtime
-            self._there.clear()
-            self._frames = self._boxes = None
-            del self._workspace
-        self._gpu.close()
+            for name in ("_graphs", "_contexts", "_engine", "_runtime"):
+                held.pop(name, None)
+            held.clear()
+        gpu.close()
 
 
 def _open_gpu() -> Any:

@@ -1,6 +1,7 @@
-"""The TensorRT runtime against the real bindings' names and signatures, and its order of calls against a GPU that is none.
+"""The TensorRT runtime against the real bindings' names and signatures, and its order of calls on an emulated GPU.
 
-Contract-tested, not run: TensorRT's libraries and a GPU are not to be had where these tests run.
+Contract-tested, not run: TensorRT's libraries and a GPU are not to be had where these tests run. What is real here: cuda-bindings,
+pycuda where it is installed, and the kernels as host C++.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ from engines.plans.store import Plan
 from engines.runtimes import RuntimeFailure, open_runtime, read_signature
 from engines.runtimes.kernels.ends import Ends, Form
 from engines.scene.scene import random_scene
-from tests.contract.fake_gpu import FakeGpu, FakeLauncher, Tensors, fake_tensorrt
 from tests.contract.trt_surface import NotHere, surface
+from tests.gpu.driver import Driver, emulated_driver, real_pycuda
+from tests.gpu.fake_tensorrt import Tensors, fake_pycuda, fake_tensorrt
 
 ROOT = Path(__file__).resolve().parents[2]
 USERS = [ROOT / "engines/runtimes/tensorrt.py", *sorted((ROOT / "engines/plans").glob("*.py"))]
@@ -100,7 +102,7 @@ def test_every_name_and_call_is_in_the_real_bindings(bindings: dict[str, Any]) -
 
 
 def test_the_fake_promises_nothing_that_the_bindings_do_not(bindings: dict[str, Any]) -> None:
-    module = fake_tensorrt(FakeGpu(), {}, [], None)
+    module = fake_tensorrt(emulated_driver(), {}, [], None)
     for name, fake in vars(module).items():
         if name == "nptype":
             assert name in bindings["functions"]
@@ -115,16 +117,6 @@ def test_the_fake_promises_nothing_that_the_bindings_do_not(bindings: dict[str, 
                     for one in inspect.signature(getattr(fake, member)).parameters.values()
                 ][1:]
                 assert arguments in real[member], f"{name}.{member}"
-
-
-def test_cuda_bindings_have_what_is_used_of_them() -> None:
-    driver = pytest.importorskip("cuda.bindings.driver", reason="cuda-bindings is not installed")
-    for path in (ROOT / "engines/runtimes/cuda.py", ROOT / "engines/runtimes/kernels/__init__.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Attribute) and chain(node)[-2:-1] in (["driver"], ["_driver"]):
-                assert hasattr(driver, node.attr), f"{path.name}: {node.attr}"
-    assert driver.CUresult.CUDA_SUCCESS.name == "CUDA_SUCCESS"
-    assert hasattr(driver.CUstreamCaptureMode, "CU_STREAM_CAPTURE_MODE_THREAD_LOCAL")
 
 
 TENSORS: Tensors = {
@@ -146,19 +138,22 @@ def plan(data: bytes = b"plan") -> Plan:
     return Plan(Path("here.plan"), key, {}, memoryview(data))
 
 
-@pytest.fixture
-def gpu(monkeypatch: pytest.MonkeyPatch) -> FakeGpu:
-    fake = FakeGpu()
-    for name, module in (("pycuda", fake.pycuda), ("cuda.bindings", fake.driver)):
-        for number in range(1, len(name.split(".")) + 1):
-            monkeypatch.setitem(sys.modules, ".".join(name.split(".")[:number]), ModuleType(name))
-        sys.modules[name].driver = module  # type: ignore[attr-defined]
-        monkeypatch.setitem(sys.modules, f"{name}.driver", module)
+@pytest.fixture(params=["real pycuda", "fake pycuda"])
+def gpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Driver:
+    driver = emulated_driver()
+    driver.count_anew()
+    if request.param == "real pycuda":
+        real_pycuda(driver)
+    else:
+        module = fake_pycuda(driver)
+        monkeypatch.setitem(sys.modules, "pycuda", ModuleType("pycuda"))
+        monkeypatch.setattr(sys.modules["pycuda"], "driver", module, raising=False)
+        monkeypatch.setitem(sys.modules, "pycuda.driver", module)
     monkeypatch.delitem(sys.modules, "engines.runtimes.cuda", raising=False)
-    return fake
+    return driver
 
 
-def test_batches_of_any_size_run_as_one_graph_and_give_each_picture_its_own(gpu: FakeGpu) -> None:
+def test_batches_of_any_size_run_as_one_graph_and_give_each_picture_its_own(gpu: Driver) -> None:
     from engines.runtimes.tensorrt import TensorRtRuntime
 
     runtime = TensorRtRuntime(fake_tensorrt(gpu, TENSORS, BUCKETS, network), plan(), ["early", "late"])
@@ -168,22 +163,22 @@ def test_batches_of_any_size_run_as_one_graph_and_give_each_picture_its_own(gpu:
         for slot in runtime.slots:
             slot["y"][:], slot["uv"][:] = rng.integers(0, 255, (1, 8, 16)), rng.integers(0, 255, (2, 4, 8))
         early, late = runtime.run(count)
-        assert gpu.launches == launched
+        assert gpu.count("launches") == launched
         batch = min(bucket[2] for bucket in BUCKETS if bucket[2] >= count)
         for number, slot in enumerate(runtime.slots[:count]):
             np.testing.assert_array_equal(early[number], slot["y"].astype(np.float32) + batch)
             np.testing.assert_allclose(late[number], np.full(3, slot["uv"].mean()), rtol=1e-3)
         assert early.dtype == late.dtype == np.float32
         assert len(early) == len(late) == count
-    assert gpu.graphs == 3
+    assert gpu.count("graphs") == 3
     assert gpu.depth == 0
     with pytest.raises(ValueError, match="from 1 to 8"):
         runtime.run(9)
-    runtime.close()
-    assert (gpu.graphs, gpu.depth, gpu.retained) == (0, 0, 0)
+    del early, late, slot, runtime
+    assert gpu.is_free()
 
 
-def test_a_plan_in_half_precision_is_filled_in_single(gpu: FakeGpu) -> None:
+def test_a_plan_in_half_precision_is_filled_in_single(gpu: Driver) -> None:
     from engines.runtimes.tensorrt import TensorRtRuntime
 
     tensors: Tensors = {"images": ("INPUT", (-1, 3, 8, 8), "float16"), "out": ("OUTPUT", (-1, 3, 8, 8), "float16")}
@@ -194,13 +189,12 @@ def test_a_plan_in_half_precision_is_filled_in_single(gpu: FakeGpu) -> None:
         slot["images"][:] = 0.25
     (out,) = runtime.run(2)
     assert (out == 0.5).all()
-    runtime.close()
 
 
 @pytest.mark.parametrize(
     "call", ["set_optimization_profile_async", "set_input_shape", "set_tensor_address", "execute_async_v3"]
 )
-def test_what_tensorrt_refuses_is_one_line(gpu: FakeGpu, call: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_tensorrt_refuses_is_one_line(gpu: Driver, call: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from engines.runtimes.tensorrt import TensorRtRuntime
 
     module = fake_tensorrt(gpu, TENSORS, BUCKETS, network)
@@ -211,7 +205,7 @@ def test_what_tensorrt_refuses_is_one_line(gpu: FakeGpu, call: str, monkeypatch:
     assert gpu.depth == 0
 
 
-def test_a_plan_that_does_not_load_says_so(gpu: FakeGpu) -> None:
+def test_a_plan_that_does_not_load_says_so(gpu: Driver) -> None:
     from engines.runtimes.tensorrt import TensorRtRuntime
 
     with pytest.raises(RuntimeFailure, match=r"here\.plan: TensorRT does not load it; fancam engines build"):
@@ -220,7 +214,7 @@ def test_a_plan_that_does_not_load_says_so(gpu: FakeGpu) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
-def test_frames_of_all_sizes_go_in_and_boxes_come_out(gpu: FakeGpu, dtype: str) -> None:
+def test_frames_of_all_sizes_go_in_and_boxes_come_out(gpu: Driver, dtype: str) -> None:
     """As the CPU lays frames out, decodes and suppresses; the network only sees how light its picture is."""
     from engines.runtimes.tensorrt import TensorRtRuntime
 
@@ -239,7 +233,6 @@ def test_frames_of_all_sizes_go_in_and_boxes_come_out(gpu: FakeGpu, dtype: str) 
     look = Look()
     runtime = TensorRtRuntime(
         module, plan(), list(tensors)[1:], ends=Ends(look_of(look), Form("maps", P5, ANCHORS_P5), 0.6, 0.45),
-        load=lambda stream: FakeLauncher(gpu),
     )  # fmt: skip
     assert runtime.slots == [{}] * 8
     picture = np.zeros((3, *size), np.float32)
@@ -269,8 +262,8 @@ def test_frames_of_all_sizes_go_in_and_boxes_come_out(gpu: FakeGpu, dtype: str) 
             assert kept.all
     assert set(runtime.stages(3)) == {"pre", "infer", "nms", "copy"}
     assert min(runtime.stages(3).values()) > 0
-    runtime.close()
-    assert (gpu.graphs, gpu.depth, gpu.retained) == (0, 0, 0)
+    del runtime
+    assert gpu.is_free()
 
 
 def planes_of(width: int, height: int) -> list[tuple[int, int]]:
@@ -278,7 +271,7 @@ def planes_of(width: int, height: int) -> list[tuple[int, int]]:
     return [(height, width), half, half]
 
 
-def test_more_than_there_is_room_for_is_not_complete(gpu: FakeGpu) -> None:
+def test_more_than_there_is_room_for_is_not_complete(gpu: Driver) -> None:
     from engines.runtimes.tensorrt import TensorRtRuntime
 
     rows = np.full((1, 3000, 6), 40, np.float32)  # all of them one thing
@@ -288,15 +281,14 @@ def test_more_than_there_is_room_for_is_not_complete(gpu: FakeGpu) -> None:
         shown = rows * (np.arange(3000)[:, None] < places)
         module = fake_tensorrt(gpu, tensors, BUCKETS, lambda seen, shown=shown: {"out": shown})
         ends = Ends(look_of(Look()), Form("rows"), 0.3, 0.45)
-        runtime = TensorRtRuntime(module, plan(), ends=ends, load=lambda stream: FakeLauncher(gpu))
+        runtime = TensorRtRuntime(module, plan(), ends=ends)
         (kept,) = runtime.find(1)
         assert kept.all is complete
         assert kept.boxes.tolist() == [[20, 20, 60, 60]]
-        runtime.close()
 
 
 def test_a_detector_on_a_plan_of_one_size_finds_what_the_cpu_finds(
-    gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch
+    gpu: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All of the way but TensorRT itself, in whose place ONNX Runtime computes."""
     from engines.runtimes import tensorrt
@@ -328,7 +320,6 @@ def test_a_detector_on_a_plan_of_one_size_finds_what_the_cpu_finds(
     }
     opened = fake_tensorrt(gpu, tensors, BUCKETS, faces), Plan(Path("here.plan"), key, ports, memoryview(b"plan"))
     monkeypatch.setattr(tensorrt, "open_plan", lambda *_: opened)
-    monkeypatch.setattr(tensorrt, "Module", lambda stream: FakeLauncher(gpu))
     for place in ("engines.runtimes", "engines.detect.detector"):
         monkeypatch.setattr(f"{place}.trouble", lambda kind: None)
     frames = [
@@ -339,9 +330,9 @@ def test_a_detector_on_a_plan_of_one_size_finds_what_the_cpu_finds(
     assert detector.fixed_size == (side, side)
     detector.warm_up(640, 480)
     assert detector.batches == (1, 4, 8)
-    launched = gpu.launches
+    launched = gpu.count("launches")
     together = detector.detect(frames)
-    assert gpu.launches == launched + 1
+    assert gpu.count("launches") == launched + 1
     alone = open_detector(model, "onnxruntime", "f32", long_side=side, conf=0.3).detect(frames)
     assert sum(len(found.boxes) for found in alone) > 3
     for mine, theirs in zip(together, alone, strict=True):

@@ -1,10 +1,11 @@
-"""The GPU kernels compute what the CPU code computes: the same sources, built for the host."""
+"""The GPU kernels compute what the CPU code computes: launched by cuda-bindings, on the GPU that is here or as host C++."""
 
 from __future__ import annotations
 
 import hashlib
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +23,18 @@ from engines.render.crop import Window
 from engines.render.crop import crop as crop_on_cpu
 from engines.render.redact import SOLID_YUV, paint_solid
 from engines.runtimes import kernels
-from tests.engines.host_kernels import DeviceFrame, DeviceLauncher, Gpu, HostLauncher, array_of, build, random_frame
+from tests.gpu.driver import open_driver
+from tests.gpu.memory import DeviceFrame, Gpu, array_of, random_frame
 
 SIZES = ((640, 480), (1280, 720), (101, 77), (3, 2), (50, 333), (640, 360))
 """Enlarged, shrunk by less and by more than two, odd, tiny, upright."""
 
 
-@pytest.fixture(scope="module", params=["host", "device"])
-def gpu(request: pytest.FixtureRequest) -> Gpu:
-    if request.param == "device":
-        return DeviceLauncher()
-    return HostLauncher(build())
+@pytest.fixture(scope="module")
+def gpu() -> Iterator[Gpu]:
+    driver = open_driver()
+    with driver.context():
+        yield Gpu(driver)
 
 
 def batch(gpu: Gpu, rng: np.random.Generator) -> list[DeviceFrame]:

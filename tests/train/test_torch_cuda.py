@@ -20,7 +20,7 @@ from engines.runtimes.torch_cuda import TorchCudaRuntime
 from engines.runtimes.torch_cuda.graph import OnnxModule
 from engines.runtimes.torch_cuda.operators import OPERATORS
 from engines.scene.scene import random_scene
-from tests.engines.host_kernels import HostLauncher, build
+from tests.gpu.driver import emulated_driver
 from tests.onnx_made import model, node, port, yolov8
 
 WEIGHTS = (
@@ -83,14 +83,15 @@ def test_convolutions_in_half_precision_leave_boxes_in_float32() -> None:
 def test_with_the_kernels_at_both_ends_it_finds_what_the_cpu_finds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Built as host C++; planes whose outputs are decoded here, and a picture whose boxes the kernels find."""
+    """On the emulated GPU; planes whose outputs are decoded here, and a picture whose boxes the kernels find."""
+    driver = emulated_driver()
     path = tmp_path / "two.onnx"
     path.write_bytes(yolov8([(8, 8, 24, 24), (30, 30, 60, 60)], [0, 1], ["face", "person"]))
 
     monkeypatch.setitem(OPERATORS, "ReduceMax", lambda attributes, x: x.amax())  # which the made network has
 
     def on_cpu(model: Path, height: int, width: int, ends: Ends, **_: Any) -> TorchCudaRuntime:
-        return TorchCudaRuntime(model, height, width, "cpu", ends=ends, launcher=HostLauncher(build()))
+        return TorchCudaRuntime(model, height, width, "cpu", ends=ends)
 
     frames = [
         Frame(*random_scene(seed, *size, performers=2, face_px=(60, 140)).planes(0.5), seed, 0)
@@ -102,7 +103,7 @@ def test_with_the_kernels_at_both_ends_it_finds_what_the_cpu_finds(
             for frame in frames
             for detection in open_detector(network, "onnxruntime", "f32", long_side=160, conf=0.5).detect([frame])
         )
-        with monkeypatch.context() as patched:
+        with monkeypatch.context() as patched, driver.context():
             patched.setattr(module, "open_runtime", on_cpu)
             patched.setattr(module, "trouble", lambda kind: None)
             patched.setattr(module, "read_signature", lambda model, kind: read_signature(model, "onnxruntime"))

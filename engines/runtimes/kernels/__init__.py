@@ -107,12 +107,6 @@ class Launcher(Protocol):
     def launch(self, name: str, x: int, y: int, threads: int, args: Sequence[Any]) -> None:
         """Run a kernel on a grid of x × y blocks with `args`, of ctypes."""
 
-    def upload(self, there: int, here: NDArray[Any]) -> None:
-        """Copy page-locked memory to the device."""
-
-    def download(self, here: NDArray[Any], there: int) -> None:
-        """Copy memory of the device into page-locked memory."""
-
 
 def addresses_of(args: Sequence[Any]) -> ctypes.Array[c_void_p]:
     """As a launch takes them; of `args`, which must live as long."""
@@ -147,13 +141,12 @@ class Module:
         self._checked(self._driver.cuLaunchKernel(function, x, y, 1, threads, 1, 1, 0, self._stream, at, 0))
 
     def upload(self, there: int, here: NDArray[Any]) -> None:
+        """Copy page-locked memory to the device."""
         self._checked(self._driver.cuMemcpyHtoDAsync(there, here.ctypes.data, here.nbytes, self._stream))
 
     def download(self, here: NDArray[Any], there: int) -> None:
+        """Copy memory of the device into page-locked memory."""
         self._checked(self._driver.cuMemcpyDtoHAsync(here.ctypes.data, there, here.nbytes, self._stream))
-
-    def close(self) -> None:
-        self._checked(self._driver.cuModuleUnload(self._module))
 
 
 def _launch(launcher: Launcher, name: str, x: int, y: int, threads: int, args: Sequence[Any]) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from engines.frame import F32, Frame
 from engines.runtimes import kernels
-from engines.runtimes.kernels import CANDIDATES, MOST, Kind, Launcher, Letterboxed, Look, Maps, Planes, Rows
+from engines.runtimes.kernels import CANDIDATES, MOST, Kind, Letterboxed, Look, Maps, Module, Planes, Rows
 
 ALL_CLASSES: Final = kernels.wanted(range(kernels.MOST_CLASSES))
 
@@ -59,10 +59,10 @@ class FramesIn:
     """
 
     def __init__(
-        self, launcher: Launcher, memory: Memory, slots: int, size: tuple[int, int], look: Look | None,
+        self, module: Module, memory: Memory, slots: int, size: tuple[int, int], look: Look | None,
         inputs: Sequence[int], kind: Kind = "f16",
     ) -> None:  # fmt: skip
-        self._launcher, self._memory, self._size, self._look = launcher, memory, size, look
+        self._module, self._memory, self._size, self._look = module, memory, size, look
         self._inputs, self._kind = inputs, kind
         self._jobs_here = memory.page_locked((slots, ctypes.sizeof(Letterboxed)), np.dtype(np.uint8))
         self._jobs = (Letterboxed * slots).from_buffer(self._jobs_here)  # type: ignore[arg-type]
@@ -90,25 +90,25 @@ class FramesIn:
     def upload(self, count: int) -> None:
         for there, here, used in zip(self._there[:count], self._here, self._used, strict=False):
             if used:
-                self._launcher.upload(int(there), here[:used])
-        self._launcher.upload(int(self._jobs_there), self._jobs_here[:count])
+                self._module.upload(int(there), here[:used])
+        self._module.upload(int(self._jobs_there), self._jobs_here[:count])
 
     def lay_out(self, count: int) -> None:
         """Slots in which no frame was placed yet become empty pictures."""
         jobs, (height, width) = int(self._jobs_there), self._size
         if self._look is None:
             y, uv = self._inputs
-            kernels.letterbox_planes(self._launcher, jobs, count, y, uv, height, width)
+            kernels.letterbox_planes(self._module, jobs, count, y, uv, height, width)
         else:
             (out,) = self._inputs
-            kernels.letterbox(self._launcher, jobs, count, out, height, width, self._look, self._kind)
+            kernels.letterbox(self._module, jobs, count, out, height, width, self._look, self._kind)
 
 
 class BoxesOut:
     """The boxes of a batch's outputs, at most `most` pictures at a time with `places` each."""
 
-    def __init__(self, launcher: Launcher, memory: Memory, ends: Ends, most: int, places: int) -> None:
-        self._launcher, self._ends = launcher, ends
+    def __init__(self, module: Module, memory: Memory, ends: Ends, most: int, places: int) -> None:
+        self._module, self._ends = module, ends
         own = (most * places * 4, most * places * 4, most * CANDIDATES * 16)
         answers = ((MOST, 4), np.float32), ((MOST,), np.float32), ((MOST,), np.int32), ((2,), np.int32)
         self._here = [memory.page_locked((most, *shape), np.dtype(dtype)) for shape, dtype in answers]
@@ -120,11 +120,11 @@ class BoxesOut:
         assert self._ends.form is not None
         told, batch = told_of(self._ends.form, outputs, shapes), shapes[0][0]
         conf, iou = self._ends.conf, self._ends.iou
-        kernels.suppress(self._launcher, told, batch, kind, ALL_CLASSES, conf, iou, self._buffers)
+        kernels.suppress(self._module, told, batch, kind, ALL_CLASSES, conf, iou, self._buffers)
 
     def download(self, batch: int) -> None:
         for here, there in zip(self._here, self._buffers[3:], strict=True):
-            self._launcher.download(here[:batch], there)
+            self._module.download(here[:batch], there)
 
     def kept(self, count: int) -> list[Kept]:
         """Once the stream has been waited for."""

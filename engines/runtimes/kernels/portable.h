@@ -20,8 +20,12 @@ struct Planes {
 #include <barrier>
 #include <cmath>
 #include <cstring>
+#include <functional>
+#include <map>
 #include <memory>
+#include <string>
 #include <thread>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -29,9 +33,10 @@ struct Planes {
 #define __shared__ static
 #define __restrict__
 #define KERNEL(name) static void name
-// What a test calls in place of the driver's launch: the arguments come as the driver takes them, as addresses.
+// By its name, for what stands in for the driver.
 #define ENTRY(name) \
-    extern "C" void launch_##name(void** args, unsigned x, unsigned y, unsigned threads) { launch(name, args, x, y, threads); }
+    static const auto entry_##name = kernels().emplace( \
+        #name, [](void** args, unsigned x, unsigned y, unsigned threads) { return launch(name, args, x, y, threads); });
 
 struct Index { unsigned x, y; };
 static thread_local Index threadIdx, blockIdx, blockDim, gridDim;
@@ -65,21 +70,31 @@ static inline float __half2float(half value) {
     return value.bits & 0x8000 ? -size : size;
 }
 
+// What a kernel does once its arguments, which come as addresses, are taken.
+using Kernel = std::function<std::function<void()>(void** args, unsigned x, unsigned y, unsigned threads)>;
+
+static std::map<std::string, Kernel>& kernels() {
+    static std::map<std::string, Kernel> all;
+    return all;
+}
+
 template <class... A, std::size_t... I>
-static void call(void (*kernel)(A...), void** args, std::index_sequence<I...>) { kernel(*static_cast<A*>(args[I])...); }
+static std::tuple<A...> taken(void** args, std::index_sequence<I...>) { return {*static_cast<A*>(args[I])...}; }
 
 template <class... A>
-static void launch(void (*kernel)(A...), void** args, unsigned x, unsigned y, unsigned threads) {
-    block_barrier = std::make_unique<std::barrier<>>(threads);
-    for (unsigned block = 0; block < x * y; block++) {
-        std::vector<std::thread> running;
-        for (unsigned thread = 0; thread < threads; thread++)
-            running.emplace_back([=] {
-                threadIdx = {thread, 0}, blockIdx = {block % x, block / x}, blockDim = {threads, 1}, gridDim = {x, y};
-                call(kernel, args, std::index_sequence_for<A...>{});
-            });
-        for (std::thread& one : running) one.join();
-    }
+static std::function<void()> launch(void (*kernel)(A...), void** args, unsigned x, unsigned y, unsigned threads) {
+    return [=, given = taken<A...>(args, std::index_sequence_for<A...>{})] {
+        block_barrier = std::make_unique<std::barrier<>>(threads);
+        for (unsigned block = 0; block < x * y; block++) {
+            std::vector<std::thread> running;
+            for (unsigned thread = 0; thread < threads; thread++)
+                running.emplace_back([=, &given] {
+                    threadIdx = {thread, 0}, blockIdx = {block % x, block / x}, blockDim = {threads, 1}, gridDim = {x, y};
+                    std::apply(kernel, given);
+                });
+            for (std::thread& one : running) one.join();
+        }
+    };
 }
 
 #endif

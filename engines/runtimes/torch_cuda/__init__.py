@@ -18,7 +18,7 @@ from torch import Tensor
 
 from engines.frame import F32
 from engines.runtimes import BATCHES, RuntimeFailure, RuntimeKind, is_quantised, read_signature
-from engines.runtimes.kernels import Launcher, Module
+from engines.runtimes.kernels import Module
 from engines.runtimes.kernels.ends import BoxesOut, Ends, FramesIn, places_of
 from engines.runtimes.on_gpu import OnGpu, Part
 from engines.runtimes.signature import input_shapes
@@ -37,15 +37,11 @@ def trouble() -> str | None:
 
 
 class TorchCudaRuntime(OnGpu):
-    """One stream of one GPU, one graph launch a run; page-locked memory is all that is copied. `launcher`: of the kernels, instead of
-    the GPU's."""
+    """One stream of one GPU, one graph launch a run; page-locked memory is all that is copied."""
 
     kind: RuntimeKind = "torch_cuda"
 
-    def __init__(
-        self, model: Path, height: int, width: int, device: str = "cuda", *,
-        ends: Ends | None = None, launcher: Launcher | None = None,
-    ) -> None:  # fmt: skip
+    def __init__(self, model: Path, height: int, width: int, device: str = "cuda", *, ends: Ends | None = None) -> None:
         if device == "cuda" and (why := trouble()):
             raise RuntimeFailure(why)
         if is_quantised(model):
@@ -76,11 +72,11 @@ class TorchCudaRuntime(OnGpu):
                 for name, (shape, dtype) in ports.items()
             }
             self.slots = [{}] * most
-            self._launcher = launcher or Module(self._stream.cuda_stream if self._stream else 0)
+            self._module = Module(self._stream.cuda_stream if self._stream else 0)
             addresses = [tensor.data_ptr() for tensor in self._inputs.values()]
             kind = "f16" if self._on_gpu else "f32"
             size = height, width
-            self._frames = FramesIn(self._launcher, self._memory, most, size, ends.look, addresses, kind)  # type: ignore[arg-type]
+            self._frames = FramesIn(self._module, self._memory, most, size, ends.look, addresses, kind)  # type: ignore[arg-type]
         self.inputs = self.slots[0]
 
     def run(self, count: int = 1) -> list[F32]:
@@ -129,7 +125,7 @@ class TorchCudaRuntime(OnGpu):
             made.answers = [self._memory.on_host(tuple(one.shape), one.dtype) for one in made.outputs]
         elif self._boxes is None:
             places = places_of(self.ends.form, made.shapes)
-            self._boxes = BoxesOut(self._launcher, self._memory, self.ends, self.batches[-1], places)
+            self._boxes = BoxesOut(self._module, self._memory, self.ends, self.batches[-1], places)
         return made
 
 
