@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, get_args
 import typer
 
 from benchmarks.report import ROOT, write_result
-from benchmarks.speed.ceilings import Peer, ask_torch, cpu_ceiling
+from benchmarks.speed.ceilings import ask_torch, cpu_ceiling
 from benchmarks.speed.measure import CPU_KINDS, Measured, measure
 from benchmarks.speed.table import compared, markdown, save_plot
 from client.cli.main import Failure
@@ -52,18 +52,19 @@ def network(net: str, folder: Path, precision: str) -> Path:
 
 
 def row_of(
-    net: str, batch: int, ceiling: Ceiling, value_bytes: int, found: Measured, peer: Peer | None
+    net: str, batch: int, ceiling: Ceiling, value_bytes: int, found: Measured, beside: dict[str, float]
 ) -> dict[str, Any]:
+    """`beside`: eager and compiled torch's times, where they ran."""
     side = layout(net).side
     floor = floor_ms(costs(layout(net), side), ceiling, batch, value_bytes)
     total = found.percentile(50)
-    beside = peer.rows.get((net, batch), {}) if peer else {}
     return {
         "net": net, "side": side, "batch": batch, "floor_ms": floor,
         **{f"{name}_ms": value for name, value in found.stages._asdict().items()},
         "total_ms": total, "fps": 1e3 / total,
         **{f"p{share}_ms": found.percentile(share) for share in (50, 95, 99)},
         "share_of_floor": floor / total, "memory_mib": found.memory_mib, "boxes": found.boxes, "rounds": len(found.rounds),
+        "ready_s": found.ready_s, "sm_mhz": found.sm_mhz,
         "eager_ms": beside.get("eager_ms"), "compiled_ms": beside.get("compiled_ms"), "v100_ms": SEEDS_V100_MS.get(net),
     }  # fmt: skip
 
@@ -101,6 +102,15 @@ def asked_nets(nets: str) -> list[str]:
     return names
 
 
+def torch_beside(net: str, batches: list[int], folder: Path) -> dict[tuple[str, int], dict[str, float]]:
+    """By net and batch; none where torch fails, which is said."""
+    try:
+        return ask_torch(net, batches, folder).rows
+    except RuntimeFailure as error:
+        print(f"{net}, eager and compiled torch: not run: {error}")
+        return {}
+
+
 def command(
     nets: Annotated[str, typer.Option(help="Of n,s,m,l,x (640 px) and n6,s6,m6,l6,x6 (1280 px).")] = "n,s",
     batch: Annotated[str, typer.Option(help="Batches; on a CPU one picture goes at a time.")] = "1",
@@ -124,8 +134,8 @@ def command(
     if not on_cpu and (why := trouble(runtime)):  # type: ignore[arg-type]
         raise Failure(why)
     value_bytes = 4 if on_cpu else HALF
-    peer = None if on_cpu else ask_torch(names, batches, onnx)
-    ceiling = peer.ceiling if peer else cpu_ceiling(threads)
+    gpu_told = None if on_cpu else ask_torch("", [], onnx)
+    ceiling = gpu_told.ceiling if gpu_told else cpu_ceiling(threads)
     print(f"ceiling, measured: {ceiling.flops / 1e9:.0f} GFLOP/s, {ceiling.bytes / 1e9:.1f} GB/s")
     for net in names:
         passes = costs(layout(net), layout(net).side)
@@ -135,8 +145,9 @@ def command(
         )
     rows: list[dict[str, Any]] = []
     told = {"runtime": runtime, "threads": threads if on_cpu else None, "gpu": gpu_now(), "versions": versions(),
-            "ceiling": ceiling._asdict(), "torch": peer.versions if peer else None, "rows": rows}  # fmt: skip
+            "ceiling": ceiling._asdict(), "torch": gpu_told.versions if gpu_told else None, "rows": rows}  # fmt: skip
     for net in names:
+        beside = {} if on_cpu else torch_beside(net, batches, onnx)
         for size in batches:
             try:
                 precision = "fp32" if runtime != "tensorrt" else "int8" if int8 else "fp16"
@@ -145,7 +156,7 @@ def command(
             except (RuntimeFailure, ValueError) as error:
                 print(f"{net}, batch {size}: not run: {error}")
                 continue
-            rows.append(row_of(net, size, ceiling, value_bytes, found, peer))
+            rows.append(row_of(net, size, ceiling, value_bytes, found, beside.get((net, size), {})))
             print(markdown(rows[-1:]).splitlines()[-1], flush=True)
             _write(f"sizes_{runtime}", told, out)  # a run that is ended leaves what it has
     if not rows:

@@ -24,10 +24,14 @@ DEVICE, DTYPE = ("cuda", torch.float16) if CUDA else ("cpu", torch.float32)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--nets", default="n")
+    parser.add_argument("--nets", default="", help="Without any only the ceilings.")
     parser.add_argument("--batch", default="1")
     asked = parser.parse_args()
-    rows = [row for net in asked.nets.split(",") for row in of_net(net, [int(b) for b in asked.batch.split(",")])]
+    rows = [
+        row
+        for net in filter(None, asked.nets.split(","))
+        for row in of_net(net, [int(b) for b in asked.batch.split(",")])
+    ]
     versions = {
         "torch": torch.__version__,
         "cuda": str(torch.version.cuda),

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from engines.runtimes import RuntimeFailure
 from engines.train.networks.cost import Ceiling
 
 NUMPY: Final = """
@@ -46,12 +47,19 @@ def cpu_ceiling(threads: int) -> Ceiling:
     return Ceiling(told["flops"], told["bytes"])
 
 
-def ask_torch(nets: list[str], batches: list[int], folder: Path) -> Peer:
-    """Time the same networks in eager and compiled torch, in a process of its own, and the GPU's ceilings there."""
-    command = [sys.executable, str(TORCH_SIZES), "--nets", ",".join(nets), "--batch", ",".join(map(str, batches))]
-    told = _json(
-        command, {"PYTHONPATH": str(Path(__file__).parents[2]), "TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor")}
-    )
+def ask_torch(net: str, batches: list[int], folder: Path) -> Peer:
+    """The GPU's ceilings, and with a `net` its time in eager and compiled torch as it comes, in a process of its own.
+
+    Raises:
+        RuntimeFailure: torch fails there, for want of memory, say.
+    """
+    command = [sys.executable, str(TORCH_SIZES), "--nets", net, "--batch", ",".join(map(str, batches))]
+    environment = {"PYTHONPATH": str(Path(__file__).parents[2]), "TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor"),
+                   "TORCHINDUCTOR_MAX_AUTOTUNE": "0"}  # fmt: skip
+    try:
+        told = _json(command, environment)
+    except subprocess.CalledProcessError as error:
+        raise RuntimeFailure(f"torch ended with {error.returncode}") from error
     rows = {(row["net"], row["batch"]): row for row in told["rows"]}
     return Peer(Ceiling(told["flops"], told["bytes"]), rows, told["versions"])
 

@@ -29,8 +29,8 @@ CPU_KINDS: Final = ("openvino", "onnxruntime")
 
 
 class Stages(NamedTuple):
-    """Milliseconds a picture. On a GPU each was waited for by itself, so together they take longer than a batch does; `copy` is 0 on a
-    CPU."""
+    """Milliseconds a picture. On a GPU each was waited for by itself, so together they take longer than a batch does; `copy` is all that
+    takes frames there and brings answers back, by the CPU into page-locked memory too, and 0 on a CPU."""
 
     pre: float
     infer: float
@@ -40,12 +40,14 @@ class Stages(NamedTuple):
 
 class Measured(NamedTuple):
     """`rounds` (n,): ms a picture, all of a batch that ran. `memory_mib`: on a CPU the most that the process had so far, on a GPU what
-    is in use there."""
+    is in use there. `ready_s`: from the file to the first boxes. `sm_mhz`: a GPU's clock just after the last round."""
 
     stages: Stages
     rounds: np.ndarray
     boxes: float
     memory_mib: int
+    ready_s: float
+    sm_mhz: int | None = None
 
     def percentile(self, share: float) -> float:
         """Of a picture's whole time, ms."""
@@ -61,6 +63,7 @@ def measure(model: Path, side: int, kind: RuntimeKind, batch: int, threads: int,
     signature = read_signature(model, "onnxruntime")
     family = family_of(signature)
     ends = None if kind in CPU_KINDS else ends_of(family, CONF, family.classes(signature))
+    began = time.perf_counter()
     runtime: Any = open_runtime(model, side, side, kind=kind, threads=threads, ends=ends)
     fills = filling(runtime, family.look)[:batch]
     if len(fills) < batch:
@@ -95,6 +98,8 @@ def measure(model: Path, side: int, kind: RuntimeKind, batch: int, threads: int,
             boxes = decode(outputs)
         return [filled - began, ran - filled, time.perf_counter() - ran], boxes
 
+    once()
+    ready_s = time.perf_counter() - began
     for _ in range(WARM_ROUNDS):
         once()
     rounds: list[list[float]] = []
@@ -105,11 +110,12 @@ def measure(model: Path, side: int, kind: RuntimeKind, batch: int, threads: int,
         rounds.append([1e3 * spent / batch for spent in times])
         boxes += found
     pre, infer, nms = (float(part) for part in np.median(rounds, axis=0))
+    total, found_each = np.sum(rounds, axis=1), boxes / len(rounds) / batch
     if ends is None:
-        stages, memory = Stages(pre, infer, nms, 0.0), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-    else:
-        apart = [runtime.stages(batch) for _ in range(STAGE_ROUNDS)]
-        median = {name: 1e3 * float(np.median([took[name] for took in apart])) / batch for name in apart[0]}
-        stages = Stages(pre + median["pre"], median["infer"], nms + median["nms"], median["copy"])
-        memory = read_state().used_mib
-    return Measured(stages, np.sum(rounds, axis=1), boxes / len(rounds) / batch, memory)
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+        return Measured(Stages(pre, infer, nms, 0.0), total, found_each, memory, ready_s)
+    state = read_state()
+    apart = [runtime.stages(batch) for _ in range(STAGE_ROUNDS)]
+    median = {name: 1e3 * float(np.median([took[name] for took in apart])) / batch for name in apart[0]}
+    stages = Stages(median["pre"], median["infer"], nms + median["nms"], pre + median["copy"])
+    return Measured(stages, total, found_each, state.used_mib, ready_s, state.sm_mhz)

@@ -14,7 +14,8 @@ Row = Mapping[str, Any]
 COLUMNS: Final = {
     "net": "net", "side": "px", "batch": "batch", "floor_ms": "floor", "pre_ms": "pre", "infer_ms": "infer", "nms_ms": "NMS",
     "copy_ms": "copy", "total_ms": "all", "fps": "FPS", "p50_ms": "p50", "p95_ms": "p95", "p99_ms": "p99",
-    "share_of_floor": "of the floor", "memory_mib": "MiB", "eager_ms": "torch eager", "compiled_ms": "torch compiled",
+    "share_of_floor": "of the floor", "memory_mib": "MiB", "ready_s": "ready, s", "sm_mhz": "MHz",
+    "eager_ms": "torch eager", "compiled_ms": "torch compiled",
     "v100_ms": "V100, seeds",
 }  # fmt: skip
 WIDTH, LINE, LEFT, RIGHT, TOP = 900, 26, 150, 90, 60

@@ -7,6 +7,7 @@ between `with gpu:`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import get_ident
 from typing import Any, Final, Self
 
 import numpy as np
@@ -38,13 +39,14 @@ class Gpu:
     """The device's primary context, and a stream in it."""
 
     def __init__(self, index: int = 0) -> None:
+        self._thread = get_ident()
         try:
             pycuda.init()
             self._context = pycuda.Device(index).retain_primary_context()
+            with self:
+                self._stream = pycuda.Stream(NON_BLOCKING)
         except pycuda.Error as error:
             raise CudaFailure(f"GPU {index} cannot be used: {error}") from error
-        with self:
-            self._stream = pycuda.Stream(NON_BLOCKING)
         self.handle: int = self._stream.handle
 
     def __enter__(self) -> Self:
@@ -85,7 +87,9 @@ class Gpu:
         return Graph(checked(captured), stream)
 
     def close(self) -> None:
-        """After everything that was made in the context."""
+        """After everything that was made in the context, in the thread that made this: pycuda gives nothing back in another."""
+        if get_ident() != self._thread:
+            return
         with self:
             del self._stream
         self._context.detach()

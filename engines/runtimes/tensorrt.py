@@ -89,12 +89,12 @@ class TensorRtRuntime(OnGpu):
         self, trt: ModuleType, plan: Plan, outputs: Sequence[str] | None = None, *, ends: Ends | None = None
     ) -> None:
         self._trt, self._plan, self.ends = trt, plan, ends
+        self._graphs: dict[int, Any] = {}
+        self._contexts: dict[int, Any] = {}
         self._gpu = _open_gpu()
         self.precision = PRECISIONS[plan.key.precision]
         self.batches = tuple(most for _, _, most in plan.key.buckets)
         self._logger = trt.Logger(trt.Logger.ERROR)
-        self._graphs: dict[int, Any] = {}
-        self._contexts: dict[int, Any] = {}
         with self._gpu:
             self._runtime = trt.Runtime(self._logger)
             self._engine = self._runtime.deserialize_cuda_engine(plan.data)
@@ -222,13 +222,15 @@ class TensorRtRuntime(OnGpu):
         gpu = held.get("_gpu")
         if gpu is None:
             return
-        with gpu:
-            for graph in self._graphs.values():
-                graph.close()
-            for name in ("_graphs", "_contexts", "_engine", "_runtime"):
-                held.pop(name, None)
-            held.clear()
-        gpu.close()
+        try:
+            with gpu:
+                for graph in self._graphs.values():
+                    graph.close()
+                for name in ("_graphs", "_contexts", "_engine", "_runtime"):
+                    held.pop(name, None)
+                held.clear()
+        finally:
+            gpu.close()
 
 
 def _open_gpu() -> Any:

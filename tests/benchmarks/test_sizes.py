@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from benchmarks import sizes
+from benchmarks.speed.ceilings import Peer
 from benchmarks.speed.measure import Measured, Stages, measure
 from benchmarks.speed.table import compared, markdown, save_plot
+from engines.runtimes import RuntimeFailure
 from engines.train.networks.cost import Ceiling
 from tests.client.command import run
 from tests.onnx_made import yolov8
@@ -29,7 +31,7 @@ def network(tmp_path: Path) -> Path:
 
 def row(net: str, infer: float) -> dict[str, object]:
     stages = Stages(0.1, infer, 0.2, 0.0)
-    return sizes.row_of(net, 32, CEILING, 2, Measured(stages, np.full(10, sum(stages)), 5.0, 100), None)
+    return sizes.row_of(net, 32, CEILING, 2, Measured(stages, np.full(10, sum(stages)), 5.0, 100, 1.5), {})
 
 
 @pytest.mark.parametrize("kind", ["openvino", "onnxruntime"])
@@ -40,6 +42,7 @@ def test_each_stage_is_timed_and_the_boxes_are_found(kind: str, network: Path) -
     assert min(found.stages[:3]) > 0
     assert found.percentile(50) <= found.percentile(95) <= found.percentile(99)
     assert found.memory_mib > 20
+    assert found.ready_s > 0
 
 
 def test_a_cpu_takes_one_picture_at_a_time(network: Path) -> None:
@@ -100,11 +103,31 @@ def test_a_run_that_is_ended_leaves_what_it_has(
 
     monkeypatch.setattr(sizes, "cpu_ceiling", lambda threads: CEILING)
     monkeypatch.setattr(sizes, "network", ended)
-    monkeypatch.setattr(sizes, "measure", lambda *_: Measured(Stages(1, 2, 3, 0), np.full(5, 6.0), 2, 9))
+    monkeypatch.setattr(sizes, "measure", lambda *_: Measured(Stages(1, 2, 3, 0), np.full(5, 6.0), 2, 9, 1.0))
     with pytest.raises(KeyboardInterrupt):
         sizes.command(nets="n,s", batch="1", runtime="openvino", threads=1, seconds=0.1, onnx=tmp_path, out=tmp_path)
     assert [row["net"] for row in json.loads((tmp_path / "sizes_openvino.json").read_text())["rows"]] == ["n"]
     assert (tmp_path / "sizes_openvino.png").is_file()
+
+
+def test_a_net_that_torch_cannot_run_is_measured_without_it(
+    network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def asked(net: str, batches: list[int], folder: Path) -> Peer:
+        if net:
+            raise RuntimeFailure("torch ended with 1")
+        return Peer(CEILING, {}, {"torch": "2.11.0"})
+
+    monkeypatch.setattr(sizes, "trouble", lambda kind: None)
+    monkeypatch.setattr(sizes, "ask_torch", asked)
+    monkeypatch.setattr(sizes, "network", lambda *_: network)
+    monkeypatch.setattr(sizes, "measure", lambda *_: Measured(Stages(1, 2, 3, 0), np.full(5, 6.0), 2, 9, 41.5, 1980))
+    assert run("bench", "sizes", "--runtime", "torch_cuda", "--nets", "s6", "--batch", "32", "--out", tmp_path) == 0
+    shown = capsys.readouterr().out
+    assert "s6, eager and compiled torch: not run: torch ended with 1" in shown
+    assert "| s6 | 1280 | 32 |" in shown
+    (row,) = json.loads((tmp_path / "sizes_torch_cuda.json").read_text())["rows"]
+    assert (row["ready_s"], row["sm_mhz"], row["eager_ms"]) == (41.5, 1980, None)
 
 
 def test_a_network_that_is_not_there(

@@ -24,20 +24,20 @@ from engines.render.crop import crop as crop_on_cpu
 from engines.render.redact import SOLID_YUV, paint_solid
 from engines.runtimes import kernels
 from tests.gpu.driver import open_driver
-from tests.gpu.memory import DeviceFrame, Gpu, array_of, random_frame
+from tests.gpu.memory import Device, DeviceFrame, array_of, random_frame
 
 SIZES = ((640, 480), (1280, 720), (101, 77), (3, 2), (50, 333), (640, 360))
 """Enlarged, shrunk by less and by more than two, odd, tiny, upright."""
 
 
 @pytest.fixture(scope="module")
-def gpu() -> Iterator[Gpu]:
+def gpu() -> Iterator[Device]:
     driver = open_driver()
     with driver.context():
-        yield Gpu(driver)
+        yield Device(driver)
 
 
-def batch(gpu: Gpu, rng: np.random.Generator) -> list[DeviceFrame]:
+def batch(gpu: Device, rng: np.random.Generator) -> list[DeviceFrame]:
     """Frames of all sizes, in turns NV12 and I420, with lines of odd lengths."""
     return [
         DeviceFrame(gpu, random_frame(rng, *size), nv12=number % 2 == 0, spare=number * 7)
@@ -54,7 +54,7 @@ def letterboxed(frames: list[DeviceFrame], boxes: list[Letterbox]) -> list[kerne
 @pytest.mark.parametrize("channels", ["rgb", "bgr"])
 @pytest.mark.parametrize(("net_w", "net_h", "kind"), [(320, 256, "f16"), (72, 104, "f16"), (72, 104, "f32")])
 def test_frames_of_many_sizes_become_one_batch_of_pictures(
-    gpu: Gpu, channels: str, net_w: int, net_h: int, kind: kernels.Kind
+    gpu: Device, channels: str, net_w: int, net_h: int, kind: kernels.Kind
 ) -> None:
     look = NetworkLook(channels, mean=(123.7, 116.3, 103.5), std=(58.4, 57.1, 57.4))  # type: ignore[arg-type]
     frames = batch(gpu, np.random.default_rng(net_w))
@@ -79,7 +79,7 @@ def test_frames_of_many_sizes_become_one_batch_of_pictures(
     del jobs
 
 
-def test_frames_become_the_planes_that_the_face_network_takes(gpu: Gpu) -> None:
+def test_frames_become_the_planes_that_the_face_network_takes(gpu: Device) -> None:
     frames = batch(gpu, np.random.default_rng(1))
     boxes = [Letterbox.within(*frame.frame.y.shape[::-1], 256, 160) for frame in frames]
     jobs, address = array_of(gpu, letterboxed(frames, boxes))
@@ -96,7 +96,7 @@ def test_frames_become_the_planes_that_the_face_network_takes(gpu: Gpu) -> None:
     del jobs
 
 
-def test_a_batch_without_pictures_does_nothing(gpu: Gpu) -> None:
+def test_a_batch_without_pictures_does_nothing(gpu: Device) -> None:
     out = gpu.array(np.zeros(3 * 64 * 64, np.float16))
     kernels.letterbox(gpu, 0, 0, out.ctypes.data, 64, 64, kernels.Look())
     kernels.letterbox_planes(gpu, 0, 0, 0, 0, 64, 64)
@@ -105,7 +105,7 @@ def test_a_batch_without_pictures_does_nothing(gpu: Gpu) -> None:
     assert not out.any()
 
 
-def test_a_width_that_its_stores_cannot_take_is_refused(gpu: Gpu) -> None:
+def test_a_width_that_its_stores_cannot_take_is_refused(gpu: Device) -> None:
     with pytest.raises(ValueError, match="multiple of 8"):
         kernels.letterbox(gpu, 0, 1, 0, 64, 60, kernels.Look())
 
@@ -123,7 +123,7 @@ def random_rows(rng: np.random.Generator, rows: int, classes: int, dtype: str) -
 class Suppressing:
     """Buffers for `pictures`, and what the kernels leave in them."""
 
-    def __init__(self, gpu: Gpu, pictures: int, rows: int) -> None:
+    def __init__(self, gpu: Device, pictures: int, rows: int) -> None:
         self.scores = gpu.array(np.zeros((pictures, rows), np.float32))
         self.classes = gpu.array(np.zeros((pictures, rows), np.int32))
         self.scratch = gpu.array(np.zeros((pictures, kernels.CANDIDATES, 4), np.float32))
@@ -161,7 +161,7 @@ def reference(rows: np.ndarray, first: int, only: list[int], conf: float, iou: f
 
 @pytest.mark.parametrize("dtype", ["f16", "f32"])
 @pytest.mark.parametrize(("count", "conf"), [(0, 0.1), (1, 0.1), (300, 0.9), (1000, 0.3), (6000, 0.05)])
-def test_of_rows_the_boxes_stay_that_the_cpu_keeps(gpu: Gpu, dtype: str, count: int, conf: float) -> None:
+def test_of_rows_the_boxes_stay_that_the_cpu_keeps(gpu: Device, dtype: str, count: int, conf: float) -> None:
     rng = np.random.default_rng(count)
     classes, only = 7, [0, 2, 6]
     pictures = gpu.array(np.stack([random_rows(rng, count, classes, dtype.replace("f", "float")) for _ in range(3)]))
@@ -179,7 +179,7 @@ def test_of_rows_the_boxes_stay_that_the_cpu_keeps(gpu: Gpu, dtype: str, count: 
         assert buffers.counts[0, 1] > kernels.CANDIDATES, "this case is there for more candidates than the cap"
 
 
-def test_more_equal_scores_than_fit_are_left_out_together(gpu: Gpu) -> None:
+def test_more_equal_scores_than_fit_are_left_out_together(gpu: Device) -> None:
     """Which of them came first must not decide."""
     rows = random_rows(np.random.default_rng(2), 4000, 1, "float32")
     rows = rows[np.isfinite(rows).all(1)]
@@ -194,7 +194,7 @@ def test_more_equal_scores_than_fit_are_left_out_together(gpu: Gpu) -> None:
     assert set(buffers.box_scores[0, : buffers.counts[0, 0]]) == {np.float32(0.5 * 0.9)}
 
 
-def test_rows_may_lie_across_and_have_no_objectness(gpu: Gpu) -> None:
+def test_rows_may_lie_across_and_have_no_objectness(gpu: Device) -> None:
     """As YOLOv8 gives them: (4 + classes, places)."""
     rows = random_rows(np.random.default_rng(3), 700, 4, "float32")
     across = gpu.array(np.delete(rows, 4, axis=1).T)
@@ -212,7 +212,7 @@ def test_rows_may_lie_across_and_have_no_objectness(gpu: Gpu) -> None:
 
 @pytest.mark.parametrize("dtype", ["f16", "f32"])
 @pytest.mark.parametrize(("strides", "anchors"), [(P5, ANCHORS_P5), (P6, ANCHORS_P6)])
-def test_maps_are_decoded_as_on_the_cpu(gpu: Gpu, dtype: str, strides: tuple[int, ...], anchors: Any) -> None:
+def test_maps_are_decoded_as_on_the_cpu(gpu: Device, dtype: str, strides: tuple[int, ...], anchors: Any) -> None:
     rng, size, classes, pictures, conf = np.random.default_rng(8), (128, 192), 5, 2, 0.3
     maps = [
         gpu.array(
@@ -240,7 +240,7 @@ def test_maps_are_decoded_as_on_the_cpu(gpu: Gpu, dtype: str, strides: tuple[int
         assert buffers.box_classes[picture, :kept].tolist() == found.classes.tolist()
 
 
-def test_windows_of_several_frames_are_cut_and_scaled_in_one_launch(gpu: Gpu) -> None:
+def test_windows_of_several_frames_are_cut_and_scaled_in_one_launch(gpu: Device) -> None:
     rng = np.random.default_rng(4)
     frames = batch(gpu, rng)
     cuts = [
@@ -283,7 +283,7 @@ def even_boxes(rng: np.random.Generator, width: int, height: int, count: int) ->
     return np.concatenate((low, low + rng.integers(1, 60, (count, 2)) * 2), 1).tolist()
 
 
-def test_covers_are_painted_in_place_at_least_where_the_cpu_paints_them(gpu: Gpu) -> None:
+def test_covers_are_painted_in_place_at_least_where_the_cpu_paints_them(gpu: Device) -> None:
     rng = np.random.default_rng(5)
     frames = batch(gpu, rng)
     boxes = [even_boxes(rng, *frame.frame.y.shape[::-1], 3 * number) for number, frame in enumerate(frames)]
@@ -308,7 +308,7 @@ def test_covers_are_painted_in_place_at_least_where_the_cpu_paints_them(gpu: Gpu
     del jobs, covers
 
 
-def test_a_cover_reaches_no_further_than_two_pixels_from_its_box(gpu: Gpu) -> None:
+def test_a_cover_reaches_no_further_than_two_pixels_from_its_box(gpu: Device) -> None:
     frame = DeviceFrame(gpu, random_frame(np.random.default_rng(6), 200, 120), nv12=True, spare=9)
     covers, covers_at = array_of(gpu, [cover([40, 20, 100, 90], (255, 255, 255))])
     jobs, address = array_of(gpu, [kernels.Redacted(frame.planes, 0, 1)])
@@ -322,7 +322,7 @@ def test_a_cover_reaches_no_further_than_two_pixels_from_its_box(gpu: Gpu) -> No
     del jobs, covers
 
 
-def test_of_covers_that_overlap_the_last_is_seen_and_cells_lie_as_they_are_given(gpu: Gpu) -> None:
+def test_of_covers_that_overlap_the_last_is_seen_and_cells_lie_as_they_are_given(gpu: Device) -> None:
     flat = Frame(*(np.full(shape, 7, np.uint8) for shape in ((64, 64), (32, 32), (32, 32))), 0, 0)
     frame = DeviceFrame(gpu, flat, nv12=False, spare=0)
     under = cover([0, 0, 64, 64], (50, 60, 70))

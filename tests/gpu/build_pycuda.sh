@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A wheel of pycuda for the tests, built without a GPU or its driver:  build_pycuda.sh PYTHON FOLDER
-# Needs g++ and CUDA's headers, in $CUDA_HOME or /usr/local/cuda.
+# Needs g++, Python's headers, and CUDA's in $CUDA_HOME or /usr/local/cuda.
 set -euo pipefail
 python=$1 wheels=$2
 work=$(mktemp -d)

@@ -13,7 +13,7 @@
 using Work = std::function<void()>;
 
 enum { INVALID_VALUE = 1, OUT_OF_MEMORY = 2, INVALID_DEVICE = 101, INVALID_IMAGE = 200, INVALID_CONTEXT = 201, NOT_FOUND = 500,
-       NOT_SUPPORTED_IN_CAPTURE = 900 };
+       NOT_IN_CAPTURE = 900, CAPTURE_SPOILT = 901 };
 enum { FATBIN = 0xBA55ED50, ONLY_CONTEXT = 1, MOST_THREADS = 5, MOST_BLOCKS = 3 };
 
 struct Stream {
@@ -27,17 +27,18 @@ struct Graph {
 static thread_local std::vector<void*> contexts;
 static std::set<Stream*> streams;
 static Stream* capturing;
+static bool spoilt;
 static std::vector<Work> captured;
 
 // What tests ask about.
 extern "C" {
-int emulated_retained, emulated_allocated, emulated_graphs, emulated_launches;
+int emulated_retained, emulated_allocated, emulated_streams, emulated_graphs, emulated_launches;
 int emulated_depth() { return contexts.size(); }
 }
 
 #define API extern "C" int
-#define IN_CONTEXT if (contexts.empty() || !contexts.back()) return INVALID_CONTEXT
-#define NOT_CAPTURED IN_CONTEXT; if (capturing) return NOT_SUPPORTED_IN_CAPTURE
+#define IN_CONTEXT if (contexts.empty() || !emulated_retained) return INVALID_CONTEXT
+#define NOT_CAPTURED IN_CONTEXT; if (capturing) return spoilt = true, NOT_IN_CAPTURE
 
 static int add(Stream* stream, Work work) {
     if (stream && stream == capturing) captured.push_back(std::move(work));
@@ -70,20 +71,19 @@ API cuCtxSetCurrent(void* context) {
 }
 API cuCtxGetCurrent(void** context) { return *context = contexts.empty() ? nullptr : contexts.back(), 0; }
 API cuCtxGetDevice(int* device) { IN_CONTEXT; return *device = 0, 0; }
-API cuCtxSynchronize() {
-    NOT_CAPTURED;
+static void finish_all() {
     for (Stream* stream : streams) finish(*stream);
-    return 0;
 }
+API cuCtxSynchronize() { NOT_CAPTURED; return finish_all(), 0; }
 
 API cuStreamCreate(Stream** stream, unsigned) {
     NOT_CAPTURED;
-    return streams.insert(*stream = new Stream), 0;
+    return streams.insert(*stream = new Stream), emulated_streams++, 0;
 }
 API cuStreamDestroy_v2(Stream* stream) {
     IN_CONTEXT;
     finish(*stream), streams.erase(stream);
-    return delete stream, 0;
+    return delete stream, emulated_streams--, 0;
 }
 API cuStreamSynchronize(Stream* stream) { NOT_CAPTURED; if (stream) finish(*stream); return 0; }
 
@@ -95,6 +95,7 @@ static int allocated(void** at, size_t size) {
 }
 static int freed(void* at) {
     NOT_CAPTURED;
+    finish_all();
     std::free(at);
     return emulated_allocated--, 0;
 }
@@ -119,7 +120,6 @@ API cuModuleLoadData(const void** module, const void* image) {
     std::memcpy(&magic, image, sizeof magic);
     return *module = image, magic == FATBIN ? 0 : INVALID_IMAGE;
 }
-API cuModuleUnload(void*) { NOT_CAPTURED; return 0; }
 API cuModuleGetFunction(Kernel** function, void*, const char* name) {
     IN_CONTEXT;
     const auto found = kernels().find(name);
@@ -127,10 +127,10 @@ API cuModuleGetFunction(Kernel** function, void*, const char* name) {
     return *function = &found->second, 0;
 }
 // All of our kernels step over their whole picture, so fewer blocks and threads do the same, and a barrier that is missing still shows.
-API cuLaunchKernel(Kernel* function, unsigned x, unsigned y, unsigned z, unsigned threads, unsigned more, unsigned most, unsigned shared,
-                   Stream* stream, void** args, void** extra) {
+API cuLaunchKernel(Kernel* function, unsigned x, unsigned y, unsigned z, unsigned threads, unsigned block_y, unsigned block_z,
+                   unsigned shared, Stream* stream, void** args, void** extra) {
     IN_CONTEXT;
-    if (!x || !y || y > 65535 || !threads || threads > 1024 || z * more * most != 1 || shared || extra) return INVALID_VALUE;
+    if (!x || !y || y > 65535 || !threads || threads > 1024 || z * block_y * block_z != 1 || shared || extra) return INVALID_VALUE;
     return add(stream, (*function)(args, min(x, (unsigned)MOST_BLOCKS), y, min(threads, (unsigned)MOST_THREADS)));
 }
 API cuLaunchHostFunc(Stream* stream, void (*function)(void*), void* data) {
@@ -140,13 +140,15 @@ API cuLaunchHostFunc(Stream* stream, void (*function)(void*), void* data) {
 
 API cuStreamBeginCapture_v2(Stream* stream, int) {
     NOT_CAPTURED;
-    if (!stream) return NOT_SUPPORTED_IN_CAPTURE;
-    return capturing = stream, captured.clear(), 0;
+    if (!stream) return NOT_IN_CAPTURE;
+    return capturing = stream, spoilt = false, captured.clear(), 0;
 }
 API cuStreamEndCapture(Stream* stream, Graph** graph) {
     IN_CONTEXT;
     if (stream != capturing) return INVALID_VALUE;
-    return capturing = nullptr, *graph = new Graph{std::move(captured)}, 0;
+    capturing = nullptr;
+    if (spoilt) return CAPTURE_SPOILT;
+    return *graph = new Graph{std::move(captured)}, 0;
 }
 API cuGraphInstantiateWithFlags(Graph** ready, const Graph* graph, unsigned long long) {
     NOT_CAPTURED;

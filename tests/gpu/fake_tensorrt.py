@@ -1,4 +1,4 @@
-"""TensorRT's runtime in little, on the emulated GPU, and pycuda where that is not installed.
+"""TensorRT's runtime in little, on the emulated GPU.
 
 `network` computes; the members of these classes are held to the real bindings by tests/contract/test_tensorrt.py.
 """
@@ -7,76 +7,15 @@ from __future__ import annotations
 
 import ctypes
 from enum import Enum
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
+from weakref import ref
 
 import numpy as np
 
 from tests.gpu.driver import Driver
 
 HostFunction = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
-
-
-def fake_pycuda(driver: Driver) -> ModuleType:
-    """What the runtime uses of pycuda.driver, by the same calls of the driver."""
-
-    class Context:
-        def __init__(self, device: Any) -> None:
-            self._device, self._handle = device, driver.call("cuDevicePrimaryCtxRetain", device)
-
-        def push(self) -> None:
-            driver.call("cuCtxPushCurrent", self._handle)
-
-        @staticmethod
-        def pop() -> None:
-            driver.call("cuCtxPopCurrent")
-
-        def detach(self) -> None:
-            self.push()
-            driver.call("cuDevicePrimaryCtxRelease", self._device)
-
-    class Device:
-        def __init__(self, number: int) -> None:
-            self._device = driver.call("cuDeviceGet", number)
-
-        def retain_primary_context(self) -> Context:
-            return Context(self._device)
-
-    class Stream:
-        def __init__(self, flags: int = 0) -> None:
-            self.handle = int(driver.call("cuStreamCreate", flags))
-
-        def synchronize(self) -> None:
-            driver.call("cuStreamSynchronize", self.handle)
-
-    class Memory:
-        def __init__(self, size: int) -> None:
-            self._address = int(driver.call("cuMemAlloc", size))
-
-        def __int__(self) -> int:
-            return self._address
-
-        def __del__(self) -> None:
-            with driver.context():
-                driver.call("cuMemFree", self._address)
-
-    def to_device(dest: Memory, src: np.ndarray, stream: Stream) -> None:
-        driver.call("cuMemcpyHtoDAsync", int(dest), src.ctypes.data, src.nbytes, stream.handle)
-
-    def to_host(dest: np.ndarray, src: Memory, stream: Stream) -> None:
-        driver.call("cuMemcpyDtoHAsync", dest.ctypes.data, int(src), dest.nbytes, stream.handle)
-
-    module: Any = ModuleType("pycuda.driver")
-    module.init, module.Error, module.Device, module.Context, module.Stream = (
-        lambda: None,
-        RuntimeError,
-        Device,
-        Context,
-        Stream,
-    )
-    module.pagelocked_empty, module.mem_alloc = np.empty, Memory
-    module.memcpy_htod_async, module.memcpy_dtoh_async = to_device, to_host
-    return module
 
 
 def view(address: int, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
@@ -94,9 +33,16 @@ def fake_tensorrt(driver: Driver, tensors: Tensors, buckets: list[tuple[int, int
     modes = Enum("TensorIOMode", ["NONE", "INPUT", "OUTPUT"])
     strategies = Enum("ExecutionContextAllocationStrategy", ["STATIC", "USER_MANAGED"])
 
-    def allocate() -> None:
-        """As TensorRT does: fails without a context, and during a capture."""
-        driver.call("cuMemFree", driver.call("cuMemAlloc", 64))
+    class Held:
+        """What has memory of the GPU: it is made where the context is current and nothing is captured. To free it, CUDA's runtime, which
+        TensorRT uses, takes the primary context where none is."""
+
+        def __init__(self) -> None:
+            self._held = driver.call("cuMemAlloc", 64)
+
+        def __del__(self) -> None:
+            with driver.context():
+                driver.call("cuMemFree", self._held)
 
     class Logger:
         ERROR = 1
@@ -104,16 +50,18 @@ def fake_tensorrt(driver: Driver, tensors: Tensors, buckets: list[tuple[int, int
         def __init__(self, min_severity: Any = None) -> None:
             pass
 
-    class IExecutionContext:
+    class IExecutionContext(Held):
         def __init__(self) -> None:
+            super().__init__()
+            here = ref(self)
             self._profile: int | None = None
             self._batch: dict[str, int] = {}
             self._addresses: dict[str, int] = {}
             self._memory = 0
-            self._work = HostFunction(lambda _: self._compute())
+            self._work = HostFunction(lambda _: here()._compute())  # type: ignore[union-attr]
 
         def set_optimization_profile_async(self, profile_index: int, stream_handle: int) -> bool:
-            driver.call("cuCtxGetDevice")
+            driver.call("cuMemFree", driver.call("cuMemAlloc", 1))  # as it waits, it is none of a capture's
             self._profile = profile_index
             return stream_handle != 0  # where TensorRT would wait
 
@@ -138,8 +86,9 @@ def fake_tensorrt(driver: Driver, tensors: Tensors, buckets: list[tuple[int, int
         def execute_async_v3(self, stream_handle: int) -> bool:
             if set(self._addresses) != set(tensors) or not self._memory:
                 return False
-            driver.call("cuLaunchHostFunc", stream_handle, ctypes.cast(self._work, ctypes.c_void_p).value, 0)
-            return True
+            assert driver.emulated is not None
+            launched: int = driver.emulated.cuLaunchHostFunc(ctypes.c_void_p(stream_handle), self._work, None)
+            return launched == 0
 
         def _compute(self) -> None:
             (batch,) = set(self._batch.values())
@@ -150,7 +99,7 @@ def fake_tensorrt(driver: Driver, tensors: Tensors, buckets: list[tuple[int, int
             for name, values in network({n: v for n, v in seen.items() if tensors[n][0] == "INPUT"}).items():
                 seen[name][...] = values
 
-    class ICudaEngine:
+    class ICudaEngine(Held):
         num_io_tensors = len(tensors)
         device_memory_size_v2 = 64
 
@@ -167,13 +116,12 @@ def fake_tensorrt(driver: Driver, tensors: Tensors, buckets: list[tuple[int, int
             return tensors[name][2]
 
         def create_execution_context(self, strategy: Any = None) -> IExecutionContext:
-            allocate()
             assert strategy is strategies.USER_MANAGED
             return IExecutionContext()
 
-    class Runtime:
+    class Runtime(Held):
         def __init__(self, logger: Logger) -> None:
-            allocate()
+            super().__init__()
 
         def deserialize_cuda_engine(self, serialized_engine: Any) -> ICudaEngine | None:
             return ICudaEngine() if bytes(serialized_engine) == b"plan" else None

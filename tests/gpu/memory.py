@@ -13,7 +13,7 @@ from engines.runtimes.kernels import Module, Planes
 from tests.gpu.driver import Driver
 
 
-class Gpu:
+class Device:
     """The kernels' image in the context that is current; what is launched is waited for."""
 
     def __init__(self, driver: Driver) -> None:
@@ -34,7 +34,7 @@ class Gpu:
         return there
 
 
-def array_of(gpu: Gpu, items: list[Any]) -> tuple[Any, int]:
+def array_of(gpu: Device, items: list[Any]) -> tuple[Any, int]:
     """Structures behind one another, and their address; the first keeps them alive."""
     array = gpu.array(np.frombuffer(bytes((type(items[0]) * len(items))(*items)), np.uint8))
     return array, array.ctypes.data
@@ -45,7 +45,7 @@ class DeviceFrame:
 
     GUARD = 0xA5
 
-    def __init__(self, gpu: Gpu, frame: Frame, nv12: bool, spare: int) -> None:
+    def __init__(self, gpu: Device, frame: Frame, nv12: bool, spare: int) -> None:
         self.frame, self.nv12 = frame, nv12
         height, width = frame.y.shape
         half_h, half_w = frame.u.shape

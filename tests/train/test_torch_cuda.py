@@ -20,7 +20,7 @@ from engines.runtimes.torch_cuda import TorchCudaRuntime
 from engines.runtimes.torch_cuda.graph import OnnxModule
 from engines.runtimes.torch_cuda.operators import OPERATORS
 from engines.scene.scene import random_scene
-from tests.gpu.driver import emulated_driver
+from tests.gpu.driver import open_driver
 from tests.onnx_made import model, node, port, yolov8
 
 WEIGHTS = (
@@ -83,15 +83,15 @@ def test_convolutions_in_half_precision_leave_boxes_in_float32() -> None:
 def test_with_the_kernels_at_both_ends_it_finds_what_the_cpu_finds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On the emulated GPU; planes whose outputs are decoded here, and a picture whose boxes the kernels find."""
-    driver = emulated_driver()
+    """On the GPU that is here or the emulated one; planes whose outputs are decoded here, and a picture whose boxes the kernels find."""
+    driver = open_driver()
     path = tmp_path / "two.onnx"
     path.write_bytes(yolov8([(8, 8, 24, 24), (30, 30, 60, 60)], [0, 1], ["face", "person"]))
 
     monkeypatch.setitem(OPERATORS, "ReduceMax", lambda attributes, x: x.amax())  # which the made network has
 
-    def on_cpu(model: Path, height: int, width: int, ends: Ends, **_: Any) -> TorchCudaRuntime:
-        return TorchCudaRuntime(model, height, width, "cpu", ends=ends)
+    def opened(model: Path, height: int, width: int, ends: Ends, **_: Any) -> TorchCudaRuntime:
+        return TorchCudaRuntime(model, height, width, "cpu" if driver.emulated else "cuda", ends=ends)
 
     frames = [
         Frame(*random_scene(seed, *size, performers=2, face_px=(60, 140)).planes(0.5), seed, 0)
@@ -104,7 +104,7 @@ def test_with_the_kernels_at_both_ends_it_finds_what_the_cpu_finds(
             for detection in open_detector(network, "onnxruntime", "f32", long_side=160, conf=0.5).detect([frame])
         )
         with monkeypatch.context() as patched, driver.context():
-            patched.setattr(module, "open_runtime", on_cpu)
+            patched.setattr(module, "open_runtime", opened)
             patched.setattr(module, "trouble", lambda kind: None)
             patched.setattr(module, "read_signature", lambda model, kind: read_signature(model, "onnxruntime"))
             mine = open_detector(network, "torch_cuda", long_side=160, conf=0.5).detect(frames)
@@ -151,6 +151,24 @@ def test_the_compiler_takes_the_network_in_one_piece() -> None:
         compiled = torch.compile(module, dynamic=False, fullgraph=True, backend="eager")
         for one, other in zip(module(*example), compiled(*example), strict=True):
             np.testing.assert_allclose(one.numpy(), other.numpy(), atol=1e-5)
+
+
+def test_as_many_batches_are_compiled_as_there_are(tmp_path: Path) -> None:
+    """Of itself torch stops at the ninth: two networks in two sizes have twelve."""
+    path = tmp_path / "two.onnx"
+    path.write_bytes(
+        model(
+            [node("Sigmoid", ["images"], ["output0"])],
+            [port("images", (None, 3, 4, 4))],
+            [port("output0", (None, 3, 4, 4))],
+        )
+    )
+    for batch in range(1, 13):
+        example = torch.zeros(batch, 3, 4, 4)
+        module = OnnxModule(path, {"images": example}, torch.float32)
+        with torch.inference_mode():
+            (output,) = torch.compile(module, dynamic=False, fullgraph=True, backend="eager")(example)
+        assert output.shape == (batch, 3, 4, 4)
 
 
 def test_an_operator_that_is_not_here_is_named(tmp_path: Path) -> None:

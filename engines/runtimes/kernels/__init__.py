@@ -118,7 +118,8 @@ class KernelFailure(Exception):
 
 
 class Module:
-    """The kernels, loaded into the current context, launched on the stream of handle `stream`. By cuda-bindings."""
+    """The kernels, loaded into the current context for as long as that lives, launched on the stream of handle `stream`. By
+    cuda-bindings."""
 
     def __init__(self, stream: int) -> None:
         from cuda.bindings import driver

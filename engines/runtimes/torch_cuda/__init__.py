@@ -9,16 +9,18 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final
 
 import numpy as np
 import torch
+import torch._dynamo
 from numpy.typing import NDArray
 from torch import Tensor
 
 from engines.frame import F32
 from engines.runtimes import BATCHES, RuntimeFailure, RuntimeKind, is_quantised, read_signature
-from engines.runtimes.kernels import Module
+from engines.runtimes.kernels import Kind, Module
 from engines.runtimes.kernels.ends import BoxesOut, Ends, FramesIn, places_of
 from engines.runtimes.on_gpu import OnGpu, Part
 from engines.runtimes.signature import input_shapes
@@ -27,6 +29,12 @@ from engines.runtimes.torch_cuda.operators import Unsupported
 
 WARM_RUNS: Final = 3
 """Before a graph is captured: compilation, and what libraries allocate the first time."""
+KINDS: Final[dict[torch.dtype, Kind]] = {torch.float16: "f16", torch.float32: "f32"}
+# Every batch of every network is compiled by itself, which counts as one function compiled again and again: eight times at most,
+# unless this is set.
+torch._dynamo.config.recompile_limit = 256
+_capturing = Lock()
+"""To begin a capture torch waits for the whole GPU, which is forbidden while another thread captures."""
 
 
 def trouble() -> str | None:
@@ -95,7 +103,10 @@ class TorchCudaRuntime(OnGpu):
 
     def _parts(self, count: int, batch: int) -> Iterator[Part]:
         if batch not in self._ready:
-            self._ready[batch] = self._prepare(batch)
+            try:
+                self._ready[batch] = self._prepare(batch)
+            except torch.OutOfMemoryError as error:
+                raise RuntimeFailure(f"{self._model}, {batch} at a time: {str(error).splitlines()[0]}") from error
         ready = self._last = self._ready[batch]
         if self._frames is None:
             yield "copy", partial(ready.upload, self._inputs)
@@ -114,17 +125,20 @@ class TorchCudaRuntime(OnGpu):
             name: tensor[:batch] if self._frames else tensor[:batch].to(self._memory.device)
             for name, tensor in self._inputs.items()
         }
+        form = None if self.ends is None else self.ends.form
+        dtype = torch.float16 if self._on_gpu else torch.float32
         try:
-            module: Any = OnnxModule(self._model, inputs, torch.float16 if self._on_gpu else torch.float32)
+            module: Any = OnnxModule(self._model, inputs, dtype, widened=form is None)
         except Unsupported as error:
             raise RuntimeFailure(f"torch_cuda cannot run {self._model}: it has {error}") from error
         if self._on_gpu:
             module = torch.compile(module, dynamic=False, fullgraph=True)
         made = _Batch(module, list(inputs.values()), self._on_gpu)
-        if self.ends is None or self.ends.form is None:
+        if form is None:
             made.answers = [self._memory.on_host(tuple(one.shape), one.dtype) for one in made.outputs]
         elif self._boxes is None:
-            places = places_of(self.ends.form, made.shapes)
+            assert self.ends is not None
+            places = places_of(form, made.shapes)
             self._boxes = BoxesOut(self._module, self._memory, self.ends, self.batches[-1], places)
         return made
 
@@ -166,7 +180,8 @@ class _Batch:
         if captured:
             torch.cuda.current_stream().synchronize()
             self._graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self._graph, stream=torch.cuda.current_stream()):
+            stream = torch.cuda.current_stream()
+            with _capturing, torch.cuda.graph(self._graph, stream=stream, capture_error_mode="thread_local"):
                 self.outputs = self._compute()
 
     def _compute(self) -> list[Tensor]:
@@ -187,7 +202,7 @@ class _Batch:
             self._graph.replay()
 
     def suppress(self, boxes: BoxesOut) -> None:
-        boxes.suppress([output.data_ptr() for output in self.outputs], self.shapes, "f32")
+        boxes.suppress([output.data_ptr() for output in self.outputs], self.shapes, KINDS[self.outputs[0].dtype])
 
     def download(self) -> None:
         for here, there in zip(self.answers, self.outputs, strict=True):

@@ -27,14 +27,14 @@ class _Step(NamedTuple):
 
 
 class OnnxModule(nn.Module):
-    """Called with the inputs in the file's order, gives its outputs in float32. Convolutions compute in `dtype`, channels last;
-    what is added to or multiplied with numbers of the file (the decoding of boxes) is in float32 again.
+    """Called with the inputs in the file's order, gives its outputs, in float32 where `widened`. Convolutions compute in `dtype`,
+    channels last; what is added to or multiplied with numbers of the file (the decoding of boxes) is in float32 again.
 
     Raises:
         Unsupported: it has an operator that is not in `OPERATORS`.
     """
 
-    def __init__(self, path: Path, examples: Mapping[str, Tensor], dtype: torch.dtype) -> None:
+    def __init__(self, path: Path, examples: Mapping[str, Tensor], dtype: torch.dtype, *, widened: bool = True) -> None:
         super().__init__()
         graph = onnx.load(path).graph
         self._device = next(iter(examples.values())).device
@@ -42,7 +42,7 @@ class OnnxModule(nn.Module):
         self._outputs = [port.name for port in graph.output]
         self._fixed: dict[str, Any] = {tensor.name: _constant(tensor) for tensor in graph.initializer}
         self._weights = {name for node in graph.node if node.op_type == "Conv" for name in node.input[1:]}
-        self._dtype = dtype
+        self._dtype, self._widened = dtype, widened
         self._steps: list[_Step] = []
         with torch.inference_mode():
             self._fold(graph, dict(examples))
@@ -50,8 +50,9 @@ class OnnxModule(nn.Module):
 
     def _fold(self, graph: onnx.GraphProto, values: dict[str, Any]) -> None:
         """Run it once on examples: nodes whose answers depend on shapes and numbers of the file alone are done with; the rest
-        become steps."""
-        for node in graph.node:
+        become steps. A whole batch goes through, so what no later node takes is let go of."""
+        last = {name: number for number, node in enumerate(graph.node) for name in node.input}
+        for number, node in enumerate(graph.node):
             attributes = {one.name: helper.get_attribute_value(one) for one in node.attribute}
             if node.op_type == "Constant":
                 self._fixed[node.output[0]] = _constant(attributes["value"])
@@ -59,7 +60,7 @@ class OnnxModule(nn.Module):
             if node.op_type not in OPERATORS:
                 raise Unsupported(f"the operator {node.op_type}")
             plain = PLAIN.get(node.op_type, ())
-            arguments = [self._argument(name, number in plain) for number, name in enumerate(node.input)]
+            arguments = [self._argument(name, place in plain) for place, name in enumerate(node.input)]
             step = _Step(node.op_type, attributes, arguments, list(node.output), [])
             given = step_of(step, values)
             known = zip(step.outputs, given, strict=False)
@@ -68,6 +69,8 @@ class OnnxModule(nn.Module):
             else:
                 values.update(known)
                 self._steps.append(step)
+            for name in {name for name in node.input if last[name] == number}:
+                values.pop(name, None)
 
     def _argument(self, name: str, plain: bool) -> tuple[str | None, Any]:
         if name not in self._fixed:
@@ -95,7 +98,7 @@ class OnnxModule(nn.Module):
             values.update(zip(step.outputs, step_of(step, values), strict=False))
             for name in step.done_with:
                 del values[name]
-        return [values[name].float() for name in self._outputs]
+        return [values[name].float() if self._widened else values[name] for name in self._outputs]
 
 
 def step_of(step: _Step, values: Mapping[str, Any]) -> tuple[Any, ...]:
