@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from engines.frame import F32, Detections, Tracks
 from engines.track.appearance import SIZE, likeness, remember
 from engines.track.associate import match
+from engines.track.hidden import completed
 from engines.track.kalman import F64, BoxFilters, centre_form
 from engines.track.kinds import FACES, Kind
 from engines.track.likelihood import likelihood
@@ -203,7 +204,11 @@ class Tracker:
         if found.looks is not None:
             since_s = now - self._memory.table[SURE_S, rows[sure]]
             self._looks[rows[sure]] = remember(self._looks[rows[sure]], found.looks[which[sure]], since_s)
-        self._filters.update(rows, found.centred.take(which, axis=1), found.noise.take(which, axis=1))
+        if self._learnt is None:
+            measured = completed(found, which, self._memory.table[:, rows])
+        else:
+            measured = found.centred.take(which, axis=1)
+        self._filters.update(rows, measured, found.noise.take(which, axis=1))
         self._memory.update(rows, found, which, sure, now)
 
     def _exchange(self, found: Found, overlaps: Overlaps, track_of: Rows, now: float) -> None:

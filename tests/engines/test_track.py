@@ -15,7 +15,9 @@ from benchmarks.track_scene import idf1, scene_idf1
 from engines.frame import Detections, Tracks
 from engines.track.associate import match
 from engines.track.cuts import Change, CutDetector
+from engines.track.hidden import completed
 from engines.track.kinds import FACES, KINDS, Kind
+from engines.track.memory import ROWS, SIZE, Found
 from engines.track.tracker import Tracker
 from tests.engines.made import found, noise_frame
 
@@ -80,6 +82,61 @@ def test_half_a_second_behind_someone_keeps_the_id(seed: int) -> None:
         return None if 2.0 <= t < 2.5 else face(40 + 60 * t)
 
     assert follow([walk, lambda t: face(178, 118, 70)], 4, seed=seed) >= 0.95
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("passing", [1, -1])
+def test_what_is_left_of_a_face_behind_somebody_does_not_lead_its_track_astray(passing: int, seed: int) -> None:
+    """The box shrinks towards the side that is seen last, where the face does not go: hidden, it is expected where it went."""
+
+    def walk(t: float) -> list[float]:
+        return face(160 - passing * (35 * t - 70), 120, 60)
+
+    def nearer(t: float) -> list[float]:
+        return face(160 + passing * (60 * t - 140), 124, 95)
+
+    def left_over(t: float) -> list[float] | None:
+        (x0, y0, x1, y1), (hides_from, _, hides_to, _) = walk(t), nearer(t)
+        if hides_from < x0 < hides_to:
+            x0 = hides_to
+        if hides_from < x1 < hides_to:
+            x1 = hides_from
+        return [x0, y0, x1, y1] if x1 - x0 > 15 else None
+
+    random, tracker = np.random.default_rng(seed), Tracker()
+    hidden = 0
+    for n in range(135):
+        t = n / FPS
+        boxes = np.array([box for box in (left_over(t), nearer(t)) if box is not None])
+        tracks = tracker.step(found(boxes + random.normal(0, 1.2, boxes.shape), 0.7), t)
+        assert len(tracks.ids) == 2
+        if left_over(t) is None:
+            (box,) = tracks.boxes[~tracks.measured]
+            hidden += 1
+            assert abs((box[0] + box[2]) / 2 - sum(walk(t)[::2]) / 2) < 0.4 * 60
+    assert hidden > 15
+
+
+@given(
+    arrays(np.float64, (4, 6), elements=st.floats(1, 300)),
+    arrays(np.float64, 6, elements=st.floats(1, 200)),
+)
+def test_a_box_that_goes_on_behind_somebody_only_grows_and_keeps_its_other_side(
+    boxes: np.ndarray, wide: np.ndarray
+) -> None:
+    centred = boxes.copy()
+    edges = np.concatenate((centred[:2] - centred[2:] / 2, centred[:2] + centred[2:] / 2))
+    known = np.zeros((ROWS, 6))
+    known[SIZE] = np.log(wide)
+    some = Found(np.arange(6, dtype=np.int32), centred, edges, np.log(centred[2:]), np.ones(6), np.zeros((4, 6)), None)
+    measured = completed(some, np.arange(6), known)
+    left, right = measured[0] - measured[2] / 2, measured[0] + measured[2] / 2
+    assert (measured[2] <= np.maximum(boxes[2], wide) + 1e-9).all()
+    assert (measured[2] >= boxes[2]).all()
+    assert (np.minimum(np.abs(left - edges[0]), np.abs(right - edges[2])) < 1e-6).all()
+    np.testing.assert_array_equal(measured[[1, 3]], boxes[[1, 3]])
+    tallest = boxes[3].argmax()
+    np.testing.assert_array_equal(measured[:, tallest], boxes[:, tallest])
 
 
 def test_missed_frames_cost_no_id() -> None:
