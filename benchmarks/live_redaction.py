@@ -38,7 +38,7 @@ class Shown:
     video: Path
     truth: Path
     share: float
-    """Of the frames."""
+    """Of the frames that are judged."""
 
 
 def redact_live(source: Path, video: Path, truth: Path) -> Shown:
@@ -112,13 +112,13 @@ def _put_down(source: Path, video: Path, truth: Path, units: list[Message]) -> S
                 out = latest
                 numbers.add(number)
             writer.write(_picture(out), frame.rtp_time)
-        count = number + 1
     rows = [json.loads(line) for line in truth.read_text().splitlines()]
+    share = sum(row["frame"] in numbers for row in rows) / len(rows)
     for row in rows:
         row["faces"] = row["faces"] if row["frame"] in numbers else []
     path = video.with_suffix(".faces.jsonl")
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return Shown(video, path, len(numbers) / count)
+    return Shown(video, path, share)
 
 
 def _decoded(decoder: VideoDecoder, units: list[Message]) -> Iterator[Frame]:
