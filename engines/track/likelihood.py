@@ -12,7 +12,7 @@ from engines.track.pairs import Rows
 
 TAILS: Final = 10.0
 """Degrees of freedom of Student's t: people turn and jump more often than a normal distribution allows."""
-BELIEVED: Final = 0.4
+BELIEVED: Final = 0.5
 """Of the filter's variance: it allows for people who start to run, since covers grow with it, but few do."""
 EXPECTED: Final = 3.0
 """Log-odds that a track seen surely just now is seen again, fading within EXPECTED_FADES_S: it keeps a sure detection from

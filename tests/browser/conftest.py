@@ -132,6 +132,16 @@ class Watched:
         start = self.frames(feed)
         self.until(lambda: self.frames(feed) >= start + by, f"{by} more frames of {feed}", deadline_s)
 
+    def a_fancam_rises(self, by: int = 10) -> None:
+        """Waits until any fancam's player has decoded `by` more frames from now on: the clip's next round ends those that there are."""
+        starts: dict[str, int] = {}
+
+        def risen() -> bool:
+            counts = {one: self.frames(one) for one in self.fancams()}
+            return any(count >= starts.setdefault(one, count) + by for one, count in counts.items())
+
+        self.until(risen, f"{by} more frames of any fancam")
+
 
 @pytest.fixture
 def open_page(browser: Browser) -> Iterator[Callable[[str], Watched]]:

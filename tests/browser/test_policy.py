@@ -104,5 +104,5 @@ def test_where_nobody_is_known_by_name_everyone_is_covered_and_the_page_says_so(
         watched.page.check("#policy [name=fancams]")
         watched.page.click("#policy [type=submit]")
         watched.until(lambda: server.get("/streams")["streams"][0]["fancams"] == "cover others", "the change")
-        watched.rises(watched.lasting_fancam())
+        watched.a_fancam_rises()
         assert watched.complaints == []

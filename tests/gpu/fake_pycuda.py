@@ -58,7 +58,7 @@ def fake_pycuda(driver: Driver) -> ModuleType:
 
     def pagelocked_empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
         driver.call("cuMemFreeHost", driver.call("cuMemAllocHost", 1))  # as it allocates, it is none of a capture's
-        return np.full(shape, 0xEE, np.uint8 if dtype == np.uint8 else dtype)
+        return np.full(shape, 0xEE, dtype)
 
     def to_device(dest: Memory, src: np.ndarray, stream: Stream) -> None:
         driver.call("cuMemcpyHtoDAsync", int(dest), src.ctypes.data, src.nbytes, stream.handle)
