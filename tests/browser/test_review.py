@@ -48,9 +48,8 @@ def test_a_cover_drawn_and_prolonged_on_the_page_is_written(
         page.mouse.move(*at[1], steps=4)
         page.mouse.up()
         page.wait_for_selector("#marks .added.picked")
-        end = page.locator("#lanes [data-end=last]").bounding_box()
+        end = watched.until(lambda: page.locator("#lanes [data-end=last]").bounding_box(), "the cover's end")
         lanes = page.locator("#lanes").bounding_box()
-        assert end is not None
         assert lanes is not None
         assert page.locator("#lanes .added").count() == 1
         page.mouse.move(end["x"] + end["width"] / 2, end["y"] + end["height"] / 2)
