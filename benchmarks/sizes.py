@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, get_args
 import typer
 
 from benchmarks.report import ROOT, write_result
-from benchmarks.speed.ceilings import ask_torch, cpu_ceiling
+from benchmarks.speed.ceilings import cpu_ceiling, gpu_ceiling, torch_times
 from benchmarks.speed.measure import CPU_KINDS, Measured, measure
 from benchmarks.speed.table import compared, markdown, save_plot
 from client.cli.main import Failure
@@ -102,13 +102,23 @@ def asked_nets(nets: str) -> list[str]:
     return names
 
 
-def torch_beside(net: str, batches: list[int], folder: Path) -> dict[tuple[str, int], dict[str, float]]:
-    """By net and batch; none where torch fails, which is said."""
+def times_beside(net: str, batches: list[int], folder: Path) -> dict[int, dict[str, float]]:
+    """Eager and compiled torch's by batch; none where torch fails, which is said."""
     try:
-        return ask_torch(net, batches, folder).rows
+        return torch_times(net, batches, folder)
     except RuntimeFailure as error:
         print(f"{net}, eager and compiled torch: not run: {error}")
         return {}
+
+
+def ceiling_of(on_cpu: bool, threads: int) -> tuple[Ceiling, dict[str, str] | None]:
+    """And on a GPU the versions of what measured it."""
+    if on_cpu:
+        return cpu_ceiling(threads), None
+    try:
+        return gpu_ceiling()
+    except RuntimeFailure as error:
+        raise Failure(f"the GPU's ceilings are measured by torch: {error}") from error
 
 
 def command(
@@ -134,8 +144,7 @@ def command(
     if not on_cpu and (why := trouble(runtime)):  # type: ignore[arg-type]
         raise Failure(why)
     value_bytes = 4 if on_cpu else HALF
-    gpu_told = None if on_cpu else ask_torch("", [], onnx)
-    ceiling = gpu_told.ceiling if gpu_told else cpu_ceiling(threads)
+    ceiling, torch_versions = ceiling_of(on_cpu, threads)
     print(f"ceiling, measured: {ceiling.flops / 1e9:.0f} GFLOP/s, {ceiling.bytes / 1e9:.1f} GB/s")
     for net in names:
         passes = costs(layout(net), layout(net).side)
@@ -145,9 +154,9 @@ def command(
         )
     rows: list[dict[str, Any]] = []
     told = {"runtime": runtime, "threads": threads if on_cpu else None, "gpu": gpu_now(), "versions": versions(),
-            "ceiling": ceiling._asdict(), "torch": gpu_told.versions if gpu_told else None, "rows": rows}  # fmt: skip
+            "ceiling": ceiling._asdict(), "torch": torch_versions, "rows": rows}  # fmt: skip
     for net in names:
-        beside = {} if on_cpu else torch_beside(net, batches, onnx)
+        beside = {} if on_cpu else times_beside(net, batches, onnx)
         for size in batches:
             try:
                 precision = "fp32" if runtime != "tensorrt" else "int8" if int8 else "fp16"
@@ -156,7 +165,7 @@ def command(
             except (RuntimeFailure, ValueError) as error:
                 print(f"{net}, batch {size}: not run: {error}")
                 continue
-            rows.append(row_of(net, size, ceiling, value_bytes, found, beside.get((net, size), {})))
+            rows.append(row_of(net, size, ceiling, value_bytes, found, beside.get(size, {})))
             print(markdown(rows[-1:]).splitlines()[-1], flush=True)
             _write(f"sizes_{runtime}", told, out)  # a run that is ended leaves what it has
     if not rows:

@@ -1,4 +1,4 @@
-"""The YOLOv5 networks in plain torch: eager and compiled, fp16 and channels last on a GPU, with the GPU's ceilings.
+"""A YOLOv5 network in plain torch, eager and compiled, fp16 and channels last on a GPU; or the GPU's ceilings.
 
 Run by `fancam bench sizes` on a GPU, in the environment that has torch. Prints one line of JSON. On a CPU it computes in float32 and
 compiles nothing.
@@ -24,20 +24,16 @@ DEVICE, DTYPE = ("cuda", torch.float16) if CUDA else ("cpu", torch.float32)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--nets", default="", help="Without any only the ceilings.")
+    parser.add_argument("--net", help="Instead of the GPU's ceilings the times of this one.")
     parser.add_argument("--batch", default="1")
     asked = parser.parse_args()
-    rows = [
-        row
-        for net in filter(None, asked.nets.split(","))
-        for row in of_net(net, [int(b) for b in asked.batch.split(",")])
-    ]
+    told = {"rows": of_net(asked.net, [int(b) for b in asked.batch.split(",")])} if asked.net else ceilings()
     versions = {
         "torch": torch.__version__,
         "cuda": str(torch.version.cuda),
         "cudnn": str(torch.backends.cudnn.version()),
     }
-    print(json.dumps({**ceilings(), "rows": rows, "versions": versions}))
+    print(json.dumps({**told, "versions": versions}))
 
 
 @torch.inference_mode()
@@ -47,7 +43,7 @@ def of_net(net: str, batches: list[int]) -> list[dict[str, Any]]:
     rows = []
     for batch in batches:
         pictures = torch.rand(batch, 3, side, side, device=DEVICE, dtype=DTYPE).to(memory_format=torch.channels_last)
-        row = {"net": net, "batch": batch, "eager_ms": median_ms(lambda at=pictures: network(at)) / batch}
+        row = {"batch": batch, "eager_ms": median_ms(lambda at=pictures: network(at)) / batch}
         if CUDA:
             torch._dynamo.reset()
             compiled = torch.compile(network, dynamic=False)

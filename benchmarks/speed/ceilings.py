@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from engines.runtimes import RuntimeFailure
 from engines.train.networks.cost import Ceiling
@@ -32,14 +32,6 @@ print(json.dumps({"flops": flops, "bytes": 2 * big.nbytes / best(lambda: np.copy
 TORCH_SIZES: Final = Path(__file__).parents[1] / "peers" / "torch_sizes.py"
 
 
-class Peer(NamedTuple):
-    """What torch told: the GPU's ceiling, and by net and batch the ms a picture of the network alone, eager and compiled."""
-
-    ceiling: Ceiling
-    rows: dict[tuple[str, int], dict[str, float]]
-    versions: dict[str, str]
-
-
 def cpu_ceiling(threads: int) -> Ceiling:
     """In float32, on so many threads."""
     names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -47,21 +39,35 @@ def cpu_ceiling(threads: int) -> Ceiling:
     return Ceiling(told["flops"], told["bytes"])
 
 
-def ask_torch(net: str, batches: list[int], folder: Path) -> Peer:
-    """The GPU's ceilings, and with a `net` its time in eager and compiled torch as it comes, in a process of its own.
+def gpu_ceiling() -> tuple[Ceiling, dict[str, str]]:
+    """In half precision, and the versions of what measured it.
 
     Raises:
-        RuntimeFailure: torch fails there, for want of memory, say.
+        RuntimeFailure: torch fails.
     """
-    command = [sys.executable, str(TORCH_SIZES), "--nets", net, "--batch", ",".join(map(str, batches))]
-    environment = {"PYTHONPATH": str(Path(__file__).parents[2]), "TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor"),
-                   "TORCHINDUCTOR_MAX_AUTOTUNE": "0"}  # fmt: skip
+    told = _ask_torch([], {})
+    return Ceiling(told["flops"], told["bytes"]), told["versions"]
+
+
+def torch_times(net: str, batches: list[int], folder: Path) -> dict[int, dict[str, float]]:
+    """By batch, ms a picture of the network alone in eager and compiled torch as it comes; what it compiles stays in `folder`.
+
+    Raises:
+        RuntimeFailure: torch fails, for want of memory, say.
+    """
+    words = ["--net", net, "--batch", ",".join(map(str, batches))]
+    environment = {"TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor"), "TORCHINDUCTOR_MAX_AUTOTUNE": "0"}
+    return {row["batch"]: row for row in _ask_torch(words, environment)["rows"]}
+
+
+def _ask_torch(words: list[str], environment: dict[str, str]) -> Any:
+    """In a process of its own."""
     try:
-        told = _json(command, environment)
+        return _json(
+            [sys.executable, str(TORCH_SIZES), *words], environment | {"PYTHONPATH": str(TORCH_SIZES.parents[2])}
+        )
     except subprocess.CalledProcessError as error:
         raise RuntimeFailure(f"torch ended with {error.returncode}") from error
-    rows = {(row["net"], row["batch"]): row for row in told["rows"]}
-    return Peer(Ceiling(told["flops"], told["bytes"]), rows, told["versions"])
 
 
 def _json(command: list[str], environment: dict[str, str]) -> Any:

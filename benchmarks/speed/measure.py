@@ -110,12 +110,12 @@ def measure(model: Path, side: int, kind: RuntimeKind, batch: int, threads: int,
         rounds.append([1e3 * spent / batch for spent in times])
         boxes += found
     pre, infer, nms = (float(part) for part in np.median(rounds, axis=0))
-    total, found_each = np.sum(rounds, axis=1), boxes / len(rounds) / batch
+    total, boxes_each = np.sum(rounds, axis=1), boxes / len(rounds) / batch
     if ends is None:
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-        return Measured(Stages(pre, infer, nms, 0.0), total, found_each, memory, ready_s)
+        return Measured(Stages(pre, infer, nms, 0.0), total, boxes_each, memory, ready_s)
     state = read_state()
     apart = [runtime.stages(batch) for _ in range(STAGE_ROUNDS)]
     median = {name: 1e3 * float(np.median([took[name] for took in apart])) / batch for name in apart[0]}
     stages = Stages(median["pre"], median["infer"], nms + median["nms"], pre + median["copy"])
-    return Measured(stages, total, found_each, state.used_mib, ready_s, state.sm_mhz)
+    return Measured(stages, total, boxes_each, state.used_mib, ready_s, state.sm_mhz)

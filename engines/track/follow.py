@@ -35,9 +35,8 @@ def follow(
     """
     tracker, rows = Tracker(kind, learnt), [np.zeros((0, 7))]
     looked: list[int] = []
-    exchanged: dict[
-        int, float
-    ] = {}  # of each id, the frame from which it is this track's: before that it was another's
+    exchanged: dict[int, float] = {}
+    """Of each id, the frame from which it is this track's: before that it was another's."""
     for frame, found in mot.per_frame(table, int(table[:, 0].max(initial=0))):
         if frames is not None and frame not in frames:
             continue

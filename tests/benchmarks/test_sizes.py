@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from benchmarks import sizes
-from benchmarks.speed.ceilings import Peer
 from benchmarks.speed.measure import Measured, Stages, measure
 from benchmarks.speed.table import compared, markdown, save_plot
 from engines.runtimes import RuntimeFailure
@@ -113,13 +112,12 @@ def test_a_run_that_is_ended_leaves_what_it_has(
 def test_a_net_that_torch_cannot_run_is_measured_without_it(
     network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def asked(net: str, batches: list[int], folder: Path) -> Peer:
-        if net:
-            raise RuntimeFailure("torch ended with 1")
-        return Peer(CEILING, {}, {"torch": "2.11.0"})
+    def fails(*_: object) -> None:
+        raise RuntimeFailure("torch ended with 1")
 
     monkeypatch.setattr(sizes, "trouble", lambda kind: None)
-    monkeypatch.setattr(sizes, "ask_torch", asked)
+    monkeypatch.setattr(sizes, "gpu_ceiling", lambda: (CEILING, {"torch": "2.11.0"}))
+    monkeypatch.setattr(sizes, "torch_times", fails)
     monkeypatch.setattr(sizes, "network", lambda *_: network)
     monkeypatch.setattr(sizes, "measure", lambda *_: Measured(Stages(1, 2, 3, 0), np.full(5, 6.0), 2, 9, 41.5, 1980))
     assert run("bench", "sizes", "--runtime", "torch_cuda", "--nets", "s6", "--batch", "32", "--out", tmp_path) == 0
@@ -128,6 +126,9 @@ def test_a_net_that_torch_cannot_run_is_measured_without_it(
     assert "| s6 | 1280 | 32 |" in shown
     (row,) = json.loads((tmp_path / "sizes_torch_cuda.json").read_text())["rows"]
     assert (row["ready_s"], row["sm_mhz"], row["eager_ms"]) == (41.5, 1980, None)
+    monkeypatch.setattr(sizes, "gpu_ceiling", fails)
+    assert run("bench", "sizes", "--runtime", "torch_cuda", "--out", tmp_path) == 1
+    assert "ceilings are measured by torch: torch ended with 1" in capsys.readouterr().err
 
 
 def test_a_network_that_is_not_there(

@@ -52,8 +52,6 @@ static void finish(Stream& stream) {
 }
 
 API cuInit(unsigned) { return 0; }
-API cuDriverGetVersion(int* version) { return *version = 13000, 0; }
-API cuDeviceGetCount(int* count) { return *count = 1, 0; }
 API cuDeviceGet(int* device, int number) { return *device = number, number == 0 ? 0 : INVALID_DEVICE; }
 API cuDevicePrimaryCtxRetain(void** context, int) { return *context = (void*)ONLY_CONTEXT, emulated_retained++, 0; }
 API cuDevicePrimaryCtxRelease_v2(int) { return emulated_retained--, 0; }
@@ -64,13 +62,6 @@ API cuCtxPopCurrent_v2(void** context) {
     *context = contexts.back();
     return contexts.pop_back(), 0;
 }
-API cuCtxSetCurrent(void* context) {
-    if (!contexts.empty()) contexts.pop_back();
-    if (context) contexts.push_back(context);
-    return 0;
-}
-API cuCtxGetCurrent(void** context) { return *context = contexts.empty() ? nullptr : contexts.back(), 0; }
-API cuCtxGetDevice(int* device) { IN_CONTEXT; return *device = 0, 0; }
 static void finish_all() {
     for (Stream* stream : streams) finish(*stream);
 }
