@@ -48,13 +48,13 @@ def tap_video(
         if admit(packet):
             captured = getattr(packet.extensions, "abs_capture_time", None)
             if captured is not None:
-                on_capture_time(packet.ssrc, _ns(captured), packet.timestamp, True)
+                on_capture_time(packet.ssrc, ntp_ns(captured), packet.timestamp, True)
             await handle_rtp(packet, arrival_time_ms=arrival_time_ms)
 
     async def rtcp(packet: Any) -> None:
         if isinstance(packet, RtcpSrPacket):
             sent = packet.sender_info
-            on_capture_time(packet.ssrc, _ns(sent.ntp_timestamp), sent.rtp_timestamp, False)
+            on_capture_time(packet.ssrc, ntp_ns(sent.ntp_timestamp), sent.rtp_timestamp, False)
         await handle_rtcp(packet)
 
     receiver._handle_rtp_packet = rtp  # type: ignore[method-assign]
@@ -134,7 +134,7 @@ class IncomingExtensions(HeaderExtensionsMap):
         return values
 
 
-def _ns(ntp_time: int) -> int:
+def ntp_ns(ntp_time: int) -> int:
     """NTP time of 64 bit, 32 of them below the second."""
     return ntp_time * 1_000_000_000 >> 32
 

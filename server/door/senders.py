@@ -16,12 +16,15 @@ from aiortc.codecs.vpx import Vp8Encoder
 from aiortc.rtcrtpparameters import RTCRtpParameters
 from aiortc.rtp import HeaderExtensions, HeaderExtensionsMap, RtcpSrPacket
 
+from server.door.receivers import ntp_now_ns, ntp_ns
+
 PLAYOUT_DELAY: Final = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
 MID: Final = "urn:ietf:params:rtp-hdrext:sdes:mid"
 ABS_SEND_TIME: Final = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
 HISTORY_PACKETS: Final = 1024
 """Kept for each viewer to send again. Of aiortc's 128 one is gone after half a second, and Chromium then stands still for 3 s."""
 VIDEO_CLOCK_HZ: Final = 90_000
+AUDIO_CLOCK_HZ: Final = 48_000
 
 
 def packetise(codec: str, data: bytes, picture_id: int) -> list[bytes]:
@@ -49,11 +52,11 @@ class Packer:
         self._on_remb = on_remb
         self.last: int | None = None
         """RTP time of the last unit handed out."""
-        self.held_ns = 0
-        """How long that one had been here."""
+        self.arrival_ns = 0
+        """When that one arrived here."""
 
     def pack(self, item: Payloads) -> tuple[list[bytes], int]:
-        self.last, self.held_ns = item.rtp_time, time.monotonic_ns() - item.arrival_ns
+        self.last, self.arrival_ns = item.rtp_time, item.arrival_ns
         return item.payloads, item.rtp_time & 0xFFFFFFFF
 
     @property
@@ -69,15 +72,16 @@ def pack_with(sender: RTCRtpSender, packer: Packer) -> None:
     sender._RTCRtpSender__encoder = packer  # type: ignore[attr-defined]
 
 
-def report_arrivals(sender: RTCRtpSender, packer: Packer) -> None:
-    """Let the reports about a video tell when its frames arrived. aiortc tells when they were sent, and so each viewer would
-    play the sound, which nothing holds up, ahead of the picture by what the studio took."""
+def report_arrivals(sender: RTCRtpSender, packer: Packer, clock_hz: int) -> None:
+    """Let reports tell when what is sent arrived. aiortc tells when it was sent, and so each viewer would play the sound, which
+    nothing holds up, ahead of the picture by what the studio took."""
     send = sender._send_rtcp
 
     async def with_arrival(packets: list[Any]) -> None:
         for packet in packets:
-            if isinstance(packet, RtcpSrPacket):
-                ticks = packer.held_ns * VIDEO_CLOCK_HZ // 1_000_000_000
+            if isinstance(packet, RtcpSrPacket) and packer.last is not None:
+                arrived_ntp_ns = ntp_now_ns() - (time.monotonic_ns() - packer.arrival_ns)
+                ticks = (ntp_ns(packet.sender_info.ntp_timestamp) - arrived_ntp_ns) * clock_hz // 1_000_000_000
                 packet.sender_info.rtp_timestamp = (packet.sender_info.rtp_timestamp + ticks) & 0xFFFFFFFF
         await send(packets)
 

@@ -35,7 +35,7 @@ class Viewer(Peer):
         self._sender, self._packer = sender, senders.Packer(track.note_remb)
         self._tracks.append(track)
         senders.pack_with(sender, self._packer)
-        senders.report_arrivals(sender, self._packer)
+        senders.report_arrivals(sender, self._packer, senders.VIDEO_CLOCK_HZ)
         senders.on_path_report(sender, track.note_report)
         senders.limit_resends(sender, track.may_resend)
         senders.on_key_request(sender, track.ask_for_key)
@@ -43,7 +43,9 @@ class Viewer(Peer):
 
     def sound(self, sender: RTCRtpSender, track: AudioTrack) -> None:
         self._tracks.append(track)
-        senders.pack_with(sender, senders.Packer(lambda bit_rate: None))
+        packer = senders.Packer(lambda bit_rate: None)
+        senders.pack_with(sender, packer)
+        senders.report_arrivals(sender, packer, senders.AUDIO_CLOCK_HZ)
 
     def take_channel(self, channel: RTCDataChannel) -> None:
         if channel.label == CHANNEL:

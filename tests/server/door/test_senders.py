@@ -148,8 +148,18 @@ def test_packets_carry_the_playout_delay_and_the_origin_is_what_they_are_ahead(c
     asyncio.run(run())
 
 
-def test_reports_place_picture_and_sound_by_their_arrival() -> None:
-    """A picture that the studio took its time for goes with the sound that came with it, not with the one sent with it."""
+@pytest.mark.parametrize("stall_s", [0.0, 0.15], ids=["swift", "stalled"])
+def test_reports_place_picture_and_sound_by_their_arrival(stall_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture that the studio took its time for goes with the sound that came with it, not with the one sent with it; so it is
+    where the machine stands still before a packet leaves."""
+    packetised = senders.Packer.pack
+
+    def pack(packer: senders.Packer, item: senders.Payloads) -> tuple[list[bytes], int]:
+        packed = packetised(packer, item)
+        time.sleep(stall_s)
+        return packed
+
+    monkeypatch.setattr(senders.Packer, "pack", pack)
 
     async def run() -> None:
         feed, sound, taker, held_ns = Broadcast("h264"), AudioBroadcast(), Taker(sound=True), 300_000_000
@@ -183,7 +193,7 @@ def test_reports_place_picture_and_sound_by_their_arrival() -> None:
             ssrc = next(iter(transceiver.receiver._RTCRtpReceiver__remote_streams))
             ticks = (said.rtp_timestamp - first[ssrc] + 0x80000000) % (1 << 32) - 0x80000000
             arrival_ns = begin_ns + ticks * SECOND_NS // rate_hz
-            places.append(receivers._ns(said.ntp_timestamp) - began_ntp_ns - arrival_ns)
+            places.append(receivers.ntp_ns(said.ntp_timestamp) - began_ntp_ns - arrival_ns)
         assert max(map(abs, places)) < 100_000_000, "by the clock of the wall, for each of them"
         await taker.pc.close()
         await viewer.close()
