@@ -260,8 +260,8 @@ class Writers:
             self._write_people(index, ready, rows, fancams, files)
             self._summary.seconds = ready.item.time_s
             index += 1
-        self._name(fancams)
         self._ended = True
+        self._name(fancams)
 
     def _write_people(self, index: int, ready: Ready, rows: Rows, fancams: dict[int, Fancam], files: ExitStack) -> None:
         known = {person.track: person for person in self._summary.people}

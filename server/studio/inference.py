@@ -29,6 +29,8 @@ PREPARE_NS: Final = 180_000_000_000
 CHECK_NS: Final = 5_000_000_000
 CANARY_INTERVAL_NS: Final = 10_000_000_000
 CANARY_RETRY_NS: Final = 1_000_000_000
+RAISED_CHECKS: Final = 5
+"""In a row: some faults, such as a GPU's after an illegal access, stay until everything is made anew."""
 MAX_RESTARTS: Final = 3
 
 WARMING_UP: Final = "warming up"
@@ -83,6 +85,8 @@ class _Worker:
     """What it still gives is not wanted."""
     retired: bool = False
     """It finishes what it has, and another goes on."""
+    raised: int = 0
+    """Checks in a row in which the detector raised."""
 
 
 class Inference:
@@ -90,7 +94,7 @@ class Inference:
 
     `make_detector` is called in each worker's thread; `canary` says whether a detector finds what it must find in a known
     picture. `on_ready` is called with the first detector that is warm and has passed, and with each that takes its place by
-    `renew`; `on_fatal` when detectors have hung or failed to start more often than restarting them is worth.
+    `renew`; `on_fatal` when detectors have hung or failed more often than restarting them is worth.
     """
 
     def __init__(
@@ -217,6 +221,9 @@ class Inference:
                 if passed and not self._told_ready:
                     self._told_ready = True
                     self._on_ready(detector)
+                if worker.raised >= RAISED_CHECKS:
+                    self._replace(worker, (), FAILED)
+                    return
             jobs = self._next(worker, canary_due_ns)
             if worker.abandoned or self._closed:
                 return
@@ -244,15 +251,17 @@ class Inference:
 
     def _check(self, worker: _Worker, detector: Detector) -> bool:
         worker.deadline_ns = time.monotonic_ns() + CHECK_NS
+        raised = 0
         try:
             detector.long_side = FULL_SIDE_PX
             passed = self._canary(detector)
         except Exception as error:  # noqa: BLE001 (as above)
             logger.warning("the detector failed in its check: %r", error)
-            passed = False
+            passed, raised = False, worker.raised + 1
         with self._changed:
             if worker.abandoned or worker.retired:
                 return False
+            worker.raised = raised
             worker.deadline_ns = 0
             self.trouble = None if passed else CANARY_LOST
         if not passed:

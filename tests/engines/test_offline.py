@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
+import pytest
 
 from engines.codecs.files import VideoFile
 from engines.frame import Tracks
@@ -44,3 +46,14 @@ def test_two_tracks_of_one_member_that_are_there_at_once_have_a_file_each(tmp_pa
         1: "fancam-ada-1.2.mp4",
         2: "fancam-ada-1.mp4",
     }
+
+
+@pytest.mark.timeout(60)
+def test_a_fault_after_the_last_frame_ends_the_run_and_does_not_hang(tmp_path: Path, monkeypatch: Any) -> None:
+    def fail(*_: object) -> list[str]:
+        raise OSError("no names")
+
+    monkeypatch.setattr("engines.offline.file_names", fail)
+    with VideoFile(write_video(tmp_path / "a.mp4", 3)) as source, pytest.raises(OSError, match="no names"):
+        write(source, iter(()), tmp_path, Options(), Summary.of(source, Options()))
+    assert not list(tmp_path.glob("*.csv"))

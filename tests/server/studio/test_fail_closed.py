@@ -188,6 +188,27 @@ def test_a_detector_that_grows_blind_later_is_found_out(bench, monkeypatch):
     door.wait(Kind.ENCODED, 10, start=mark, count=3, where=is_picture)
 
 
+def test_a_detector_that_only_raises_is_replaced(bench, monkeypatch):
+    monkeypatch.setattr("server.studio.inference.CANARY_INTERVAL_NS", 100_000_000)
+    monkeypatch.setattr("server.studio.inference.CANARY_RETRY_NS", 100_000_000)
+    broken = threading.Event()
+
+    def use(detector):
+        if broken.is_set() and detector is bench.detectors[0]:
+            raise RuntimeError("an illegal memory access was encountered")
+        return True
+
+    door = bench.start(canary=use)
+    door.open_stream(1)
+    door.open_feed(10)
+    bench.publish(door)
+    door.wait(Kind.ENCODED, 10, count=10, where=is_picture)
+    broken.set()
+    door.wait(Kind.STATS, start=door.mark(), where=lambda m: len(bench.detectors) == 2 and m.json()["detector"])
+    door.wait(Kind.ENCODED, 10, start=door.mark(), count=10, where=is_picture)
+    assert not bench.fatal
+
+
 @pytest.mark.parametrize("name", ["redacted", "overlay", "raw", "fancam/1"])
 def test_panic_covers_the_whole_picture_within_one_frame(bench, name):
     door = bench.start()
