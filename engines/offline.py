@@ -27,9 +27,10 @@ from engines.people import Fancam, People, Rows, Seen, file_names
 from engines.pipeline import Analysed, DelayLine, FancamFeed, Pipeline, RedactedFeed
 from engines.policy import Cover
 from engines.render.camera import DEFAULT_PRESET, output_size
-from engines.render.redact import Style
+from engines.render.redact import Style, Unsafe
 from engines.render.zones import Zones
 from engines.report import Report, write_whole
+from engines.runtimes import RuntimeFailure
 from engines.track.lookahead import Lookahead
 from engines.track.recognise import Recogniser
 
@@ -252,7 +253,10 @@ class Writers:
         while (ready := self._queue.get()) is not None:
             if video is None:  # the sound's offset is known once the first frame is there
                 video = files.enter_context(self._open("redacted.mp4", redacted.size, self._audio(files)))
-            safe = redacted.render(ready.item, ready.extra_boxes, removed=ready.removed)
+            try:
+                safe = redacted.render(ready.item, ready.extra_boxes, removed=ready.removed)
+            except Unsafe as error:
+                raise RuntimeFailure(f"the frame at {ready.item.time_s:.2f} s cannot be redacted: {error}") from error
             video.write(safe.picture, ready.item.frame.rtp_time)
             redacted.release(safe)
             if self.report is not None:

@@ -1,6 +1,7 @@
 """What a redaction did, for whoever has to answer for it: figures a frame, places to look at, and what was processed by what.
 
-Says where somebody was found, never who and never a pixel. A face that the network never found is not in here: rates of
+Says where somebody was found, never who it was and never a pixel; members' names stand there where the policy named them and in the
+names of their fancams' files. A face that the network never found is not in here: rates of
 those are the model's, and stand in its card.
 """
 

@@ -35,6 +35,8 @@ from engines.runtimes.kernels.ends import Kept
 
 DEFAULT_LONG_SIDE: Final = 640
 LEAST_SCORE: Final = 0.1
+MOST_SCORE: Final = 1.1
+"""Halves and int8 come to a little over 1."""
 """Scores from here on are kept: the tracker and the redactor know what to make of low ones."""
 SHAPES_KEPT: Final = 8
 
@@ -142,14 +144,17 @@ class Detector:
 
     def _decoded(self, outputs: list[F32], frame: Frame, letterbox: Letterbox) -> Detections:
         found = self.family.decode(outputs, self.conf, (letterbox.net_h, letterbox.net_w))
-        return self._detections(settled(found, self.family.iou, len(self.names)), frame, letterbox, True)
+        whole = not any(np.isnan(output.sum()) for output in outputs) and bool(np.isfinite(found.boxes.sum()))
+        return self._detections(settled(found, self.family.iou, len(self.names)), frame, letterbox, whole)
 
     def _kept(self, kept: Kept, frame: Frame, letterbox: Letterbox) -> Detections:
-        """Where there was no room for all, what was found is not complete."""
+        """Where there was no room for all, or some were no numbers, what was found is not complete."""
         found = Found(kept.boxes, kept.scores, kept.classes, no_landmarks(len(kept.scores)))
         return self._detections(found, frame, letterbox, kept.all)
 
     def _detections(self, found: Found, frame: Frame, letterbox: Letterbox, complete: bool) -> Detections:
+        """Scores far above 1 are none: a network that was exported without its last sigmoid."""
+        complete &= bool(found.scores.max(initial=0) <= MOST_SCORE)
         return Detections(
             letterbox.to_frame(found.boxes), found.scores, found.classes, letterbox.to_frame(found.landmarks),
             frame.rtp_time, frame.width, frame.height, complete=complete,

@@ -137,8 +137,8 @@ def _track_boxes(detections: Detections, tracks: Tracks) -> F32:
 
 
 def _doubted(boxes: F32, scores: F32) -> F32:
-    """Boxes widened by how little they are believed."""
-    margin = DOUBT * (_sizes(boxes) * (1 - scores))[:, None]
+    """Boxes widened by how little they are believed; never made smaller, whatever a network calls its scores."""
+    margin = DOUBT * (_sizes(boxes) * (1 - np.minimum(scores, 1)))[:, None]
     return (boxes + np.concatenate((-margin, -margin, margin, margin), axis=1)).astype(np.float32)
 
 

@@ -53,7 +53,7 @@ class Unsafe(Exception):
 
 def _check(frame: Frame, detections: Detections) -> None:
     if not detections.complete:
-        raise Unsafe("this frame was not analysed")
+        raise Unsafe("this frame was not analysed, or not wholly")
     if not detections.belong_to(frame):
         raise Unsafe("the detections are of another frame")
 

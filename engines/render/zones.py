@@ -16,6 +16,8 @@ from engines.policy import Polygon, parse_zones
 
 EVERYWHERE: Final = (((0, 0), (1, 0), (1, 1), (0, 1)),)
 BURNT_YUV: Final = (16, 128, 128)
+BORDER: Final = 2
+"""Px around the picture, so that an outline along its edge is closed."""
 SHIFT: Final = 4
 """Bits of a pixel's fraction, for OpenCV."""
 
@@ -55,10 +57,16 @@ class Zones:
     def _draw(self, width: int, height: int) -> tuple[U8, U8]:
         """What stays, for luma and chroma: 255, and 0 in the zones; each chroma sample that a zone touches goes whole."""
         half_w, half_h = (width + 1) // 2, (height + 1) // 2
-        inside = np.zeros((2 * half_h, 2 * half_w), np.uint8)
+        bordered = np.zeros((2 * half_h + 2 * BORDER, 2 * half_w + 2 * BORDER), np.uint8)
         for polygon in self.polygons:
-            corners = np.array(polygon) * (width, height) - 0.5  # OpenCV's pixels have their centres at whole numbers
-            cv2.fillPoly(inside, [np.round(corners * (1 << SHIFT)).astype(np.int32)], 255, cv2.LINE_8, SHIFT)
+            # OpenCV's pixels have their centres at whole numbers.
+            corners = np.array(polygon) * (width, height) - 0.5 + BORDER
+            alone = np.zeros_like(bordered)
+            cv2.fillPoly(alone, [np.round(corners * (1 << SHIFT)).astype(np.int32)], 255, cv2.LINE_8, SHIFT)
+            # Where a polygon crosses itself, what it goes around twice is inside too.
+            outlines, _ = cv2.findContours(alone, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+            cv2.drawContours(bordered, outlines, -1, 255, cv2.FILLED)
+        inside = bordered[BORDER:-BORDER, BORDER:-BORDER]
         touched = inside.reshape(half_h, 2, half_w, 2).max(axis=(1, 3))
         luma = np.repeat(np.repeat(touched, 2, axis=0), 2, axis=1)[:height, :width]
         return ~np.ascontiguousarray(luma), ~touched

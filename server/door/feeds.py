@@ -158,8 +158,8 @@ class Feeds:
 
     def _encoded(self, stream: Stream, feed: Feed, message: Message) -> None:
         is_slate = bool(message.flags & Flag.IS_SLATE)
-        if stream.panic and not is_slate:
-            return  # it was under way when panic was declared
+        if not is_slate and (stream.panic or message.arrival_ns <= stream.stale_until_ns):
+            return  # it was under way when the policy changed
         now_ns = self._clock_ns()
         was_slate = feed.on_slate
         unit = AccessUnit(bytes(message.body), message.rtp_time, bool(message.flags & Flag.KEY), message.arrival_ns, 0)

@@ -96,6 +96,8 @@ class Policies:
         if stream.panic and stream.source is not None and stream.source.held is not None:
             stream.source.held.clear()
         otherwise = not change.keys().isdisjoint({"cover", "classes", "heads", "fancams", "zones"})
+        if otherwise or stream.panic:
+            stream.stale_until_ns = next(reversed(stream.recent), 0)
         for feed in stream.feeds.values():
             if stream.panic or (otherwise and not feed.relay):
                 feed.broadcast.drop_queued()

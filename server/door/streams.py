@@ -90,6 +90,8 @@ class Stream:
     feeds: dict[tuple[str, str, bool], Feed] = field(default_factory=dict)
     """By `Feed.key`."""
     watchers: set[Watcher] = field(default_factory=set)
+    stale_until_ns: int = 0
+    """What arrived by then came before the last change of policy; the studio's pictures of it are not shown any more."""
     skipping: bool = True
     """Units are not sent to the studio before the next key frame."""
     left_ns: int = 0

@@ -102,12 +102,12 @@ class Source:
         """
         assert self._opened is not None
         if is_remote:
-            return "mov" in self._opened.container.format.name
+            return any(name in self._opened.container.format.name for name in ("mov", "matroska"))
         opened = self._open()
         try:
             first = next(opened.container.decode(video=0), None)
         except av.FFmpegError:
-            return False
+            return True
         finally:
             opened.close()
         return first is not None and first.rotation != 0

@@ -90,7 +90,8 @@ class Stream:
         self._in_a_row = self._shot = 0
         self._why = "starting"
         self._last_unit_ns = 0
-        self._last_unit_time = -1
+        self._latest_time = -1
+        """Of the units so far, which need not come in the order of their times."""
         self._track_list = TrackList()
         self._swaps_s: list[float] = []
         self._frame_ticks = RTP_CLOCK_HZ / 30
@@ -120,14 +121,17 @@ class Stream:
 
     def push(self, data: bytes, rtp_time: int, arrival_ns: int, key: bool) -> None:
         self._last_unit_ns = time.monotonic_ns()
-        self._last_unit_time = self.timeline.place(rtp_time, arrival_ns)
-        self._intake.push(AccessUnit(data, self._last_unit_time, arrival_ns, key))
+        placed = self.timeline.place(rtp_time, arrival_ns)
+        self._latest_time = max(self._latest_time, placed)
+        self._intake.push(AccessUnit(data, placed, arrival_ns, key))
 
     def gap(self) -> None:
         self._intake.gap()
 
     def set_policy(self, policy: dict[str, Any]) -> None:
         """Take over what the policy states; what it does not mention stays."""
+        if not policy.keys().isdisjoint(("zones", "classes", "heads", "panic")):
+            self.stale_until = self._latest_time  # before panic's end lets anything pass
         style = policy.get("style", self.style)
         if style in STYLES:
             self.style = style
@@ -145,8 +149,6 @@ class Stream:
         besides.heads = bool(policy.get("heads", besides.heads))
         self.budget_ns = int(policy.get("budget_ms", self.budget_ns / 1e6) * 1e6)
         self.panic = bool(policy.get("panic", self.panic))
-        if not policy.keys().isdisjoint(("zones", "classes", "heads", "panic")):
-            self.stale_until = self._last_unit_time
         for feed in self._feeds:
             feed.wake()
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,7 +18,8 @@ from engines.detect.families.family import Found, no_landmarks
 from engines.detect.families.fancam_face import decode
 from engines.detect.letterbox import PAD_LEVEL, STRIDE, Letterbox
 from engines.detect.nms import IOU, suppress
-from engines.frame import Frame
+from engines.frame import Frame, Tracks
+from engines.render.redact import Redactor, Unsafe
 from engines.runtimes import RuntimeFailure
 from engines.scene.scene import random_scene
 from engines.track.associate import overlaps
@@ -138,6 +141,33 @@ def test_what_a_broken_network_says_is_left_out() -> None:
             assert left.boxes.tolist() == [[80, 0, 89, 9], [0, 0, 9, 9]]
             assert left.classes.tolist() == [0, 1]
             assert left.landmarks.shape == (2, 5, 2)
+
+
+def test_an_answer_with_what_is_no_number_is_not_taken_for_an_empty_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = Frame(*random_scene(5, 1280, 720, performers=3, face_px=(80, 200)).planes(1.0), 12_345, 0)
+    detector = open_detector()
+    assert detector.detect([frame])[0].complete
+    runtime = detector.prepare(detector.letterbox(1280, 720)).runtime
+    outputs = [output.copy() for output in runtime.run()]
+    outputs[0].flat[7] = np.nan
+    monkeypatch.setattr(runtime, "run", lambda count: outputs)
+    (found,) = detector.detect([frame])
+    with pytest.raises(Unsafe):
+        Redactor().redact(frame, found, Tracks.empty())
+
+
+def test_scores_that_are_none_are_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a network that was exported without its last sigmoid."""
+    frame = Frame(*random_scene(5, 1280, 720, performers=3, face_px=(80, 200)).planes(1.0), 12_345, 0)
+    detector = open_detector()
+
+    def logits(outputs: list[Any], conf: float, size: tuple[int, int]) -> Found:
+        return Found(np.float32([[9, 9, 99, 99]]), np.float32([6]), np.zeros(1, np.int32), no_landmarks(1))
+
+    monkeypatch.setattr(detector, "family", replace(detector.family, decode=logits))
+    (found,) = detector.detect([frame])
+    with pytest.raises(Unsafe):
+        Redactor().redact(frame, found, Tracks.empty())
 
 
 def test_detections_belong_to_their_frame_and_lie_in_it() -> None:

@@ -43,6 +43,18 @@ def test_the_rest_of_the_picture_is_as_it_was_and_so_is_the_decoders_own() -> No
     assert (burnt.rtp_time, burnt.arrival_ns, burnt.ledger) == (frame.rtp_time, frame.arrival_ns, frame.ledger)
 
 
+STAR = [[0.5, 0.0], [0.8, 1.0], [0.0, 0.4], [1.0, 0.4], [0.2, 1.0]]
+TWICE_AROUND = [[0, 0], [1, 0], [1, 1], [0, 1]] * 2
+
+
+@pytest.mark.parametrize("corners", [STAR, TWICE_AROUND], ids=["star", "twice around"])
+def test_what_an_outline_goes_around_twice_is_inside_too(corners: Any) -> None:
+    frame = noise_frame(320, 240)
+    burnt = Zones.parse([corners]).burn(frame)
+    assert (burnt.y[110:140, 150:170] == BURNT_YUV[0]).all()
+    assert (burnt.u[55:70, 75:85] == BURNT_YUV[1]).all()
+
+
 def test_zones_hold_when_the_picture_changes_its_size() -> None:
     zones = Zones.parse([[[0, 0], [0.25, 0], [0.25, 1], [0, 1]]])
     for width, height in ((320, 240), (641, 361), (320, 240)):

@@ -36,7 +36,8 @@ class Ends(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """Of one picture, best first: `boxes` (n, 4) xyxy and `scores` (n,) float32, `classes` (n,) int32; `all`: there are no more."""
+    """Of one picture, best first: `boxes` (n, 4) xyxy and `scores` (n,) float32, `classes` (n,) int32; `all`: there are no more, and none
+    was no number."""
 
     boxes: F32
     scores: F32
@@ -132,7 +133,7 @@ class BoxesOut:
         found = []
         for number in range(count):
             n, candidates = counts[number].tolist()
-            complete = n < MOST and candidates <= CANDIDATES
+            complete = n < MOST and 0 <= candidates <= CANDIDATES
             found.append(
                 Kept(boxes[number, :n].copy(), scores[number, :n].copy(), classes[number, :n].copy(), complete)
             )

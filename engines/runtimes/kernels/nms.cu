@@ -2,6 +2,8 @@
 // the caller's and of fixed size and nothing is decided on the host, so both launches can be captured in a graph.
 #include "portable.h"
 
+constexpr unsigned INFINITE = 0x7f800000; // as bits
+
 enum { CANDIDATES = 2048, MOST = 1024, WORDS = 32, LEVELS = 4, ANCHORS = 3 };
 
 // Where decoded values lie: value k of row i of a picture at `data + picture * picture_step + i * row_step + k * value_step`, in
@@ -85,27 +87,29 @@ struct MapsOf {
     }
 };
 
-// Of each row the best wanted class and its score, 0 where that does not exceed `conf` or the box is no number. Objectness is
-// read first: most rows end there. Of equal scores the lower class wins, as in the decoding on the CPU.
+// Of each row the best wanted class and its score, 0 where that does not exceed `conf`, infinite where a score or the box is no
+// number. Objectness is read first: most rows end there. Of equal scores the lower class wins, as in the decoding on the CPU.
 template <class Source>
 __device__ void score(const Source& rows, float conf, const Wanted& wanted, float* scores, int* classes) {
     for (int row = blockIdx.x * blockDim.x + threadIdx.x; row < rows.count; row += gridDim.x * blockDim.x) {
         const float object = rows.object(row);
         float best = 0;
         int which = 0;
+        bool broken = isnan(object);
         if (object > conf)
             for (int c = 0; c < rows.classes; c++) {
                 if (!(wanted.bits[c / 32] >> c % 32 & 1)) continue;
                 const float value = rows.score(row, c);
+                broken |= isnan(value);
                 if (value > best) best = value, which = c;
             }
         best *= object;
         if (best > conf) {
             const Box box = rows.box(row);
-            if (!isfinite(best) || !isfinite(box.x0 + box.y0 + box.x1 + box.y1)) best = 0;
+            broken |= !isfinite(best) || !isfinite(box.x0 + box.y0 + box.x1 + box.y1);
         }
         const long long at = (long long)blockIdx.y * rows.count + row;
-        scores[at] = best > conf ? best : 0.f;
+        scores[at] = broken ? INFINITY : best > conf ? best : 0.f;
         classes[at] = which;
     }
 }
@@ -159,7 +163,7 @@ __device__ void suppress(const Source& rows, const float* scores, const int* cla
     unsigned least = 1;
     if (found > CANDIDATES) {
         // The lowest score at which they fit: those with one score go or stay together, whatever order they come in.
-        unsigned most = 0x7f800000;
+        unsigned most = INFINITE + 1;
         while (least < most) {
             const unsigned middle = least + (most - least) / 2;
             if (count_from(scores, rows.count, middle) > CANDIDATES) least = middle + 1;
@@ -184,8 +188,10 @@ __device__ void suppress(const Source& rows, const float* scores, const int* cla
     }
     __syncthreads();
 
+    int broken = 0;
+    while (broken < candidates && keys[broken] >> 32 == INFINITE) broken++;
     int kept = 0;
-    for (int i = 0; i < candidates && kept < MOST; i++) {
+    for (int i = broken; i < candidates && kept < MOST; i++) {
         if (gone[i]) continue;
         const int row = ~(unsigned)keys[i];
         const Box box = scratch[i];
@@ -195,7 +201,7 @@ __device__ void suppress(const Source& rows, const float* scores, const int* cla
             if (!gone[j] && classes[~(unsigned)keys[j]] == classes[row] && overlap(box, scratch[j]) > iou) gone[j] = 1;
         __syncthreads();
     }
-    if (threadIdx.x == 0) counts[2 * picture] = kept, counts[2 * picture + 1] = found;
+    if (threadIdx.x == 0) counts[2 * picture] = kept, counts[2 * picture + 1] = broken ? -1 : found;
 }
 
 // The kernels: each for rows and maps, in half and single precision.
@@ -204,7 +210,7 @@ __device__ void suppress(const Source& rows, const float* scores, const int* cla
 //
 // suppress_…: grid (1, pictures). `scratch` is (pictures, CANDIDATES) boxes. Out, best first: `boxes` (pictures, MOST) xyxy,
 // `out_scores`, `out_classes` (pictures, MOST), and of each picture in `counts` (pictures, 2) how many those are and how many
-// candidates there were; of more than CANDIDATES the best are taken.
+// candidates there were, -1 where some were no numbers; of more than CANDIDATES the best are taken.
 #define BOTH(form, Told, Source)                                                                                       \
     KERNEL(score_##form)(Told told, float conf, Wanted wanted, float* scores, int* classes) {                          \
         score(Source(told, blockIdx.y), conf, wanted, scores, classes);                                                \

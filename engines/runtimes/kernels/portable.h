@@ -46,6 +46,7 @@ static inline void __syncthreads() { block_barrier->arrive_and_wait(); }
 static inline int atomicAdd(int* at, int more) { return std::atomic_ref<int>(*at).fetch_add(more); }
 static inline unsigned __float_as_uint(float value) { unsigned bits; std::memcpy(&bits, &value, 4); return bits; }
 using std::isfinite;
+using std::isnan;
 using std::min;
 using std::max;
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from server.door.streams import Refused
 from server.link import Flag, Kind
-from tests.server.door.house import House, shown
+from tests.server.door.house import MS, House, shown
 
 
 @pytest.fixture
@@ -34,6 +36,22 @@ def test_panic_stops_the_relay_and_what_was_under_way(house: House) -> None:
     house.hub.policies.change("stage", {"panic": False}, "a test")
     house.unit(source, 9000, key=True, data=b"again")
     assert shown(raw)[-1] == b"again"
+
+
+@pytest.mark.parametrize("change", [{"zones": [[[0, 0], [1, 0], [1, 1]]]}, {"heads": True}, {"cover": "everyone"}])
+def test_a_key_frame_that_was_under_way_when_the_policy_changed_is_not_shown(change: dict[str, Any]) -> None:
+    """Whoever waits for a key frame would begin with it."""
+    house = House(finds=("face", "person"))
+    source, _ = house.publish()
+    overlay = house.watch("overlay")
+    house.unit(source, 0, key=True)
+    house.hub.policies.change("stage", change, "a test")
+    house.encoded(overlay, 0, Flag.KEY, b"by the old policy")
+    house.now_ns += 50 * MS
+    house.unit(source, 3000)
+    house.now_ns += 5 * MS
+    house.encoded(overlay, 3000, Flag.KEY, b"by the new one")
+    assert shown(overlay) == [b"by the new one"]
 
 
 def test_panic_outlives_the_publisher(house: House) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import numpy as np
 import pytest
 
-from server.link import Flag, Kind
+from server.link import NO_FLAGS, Flag, Kind
 
 LOWER_HALF = [[[0, 0.5], [1, 0.5], [1, 1], [0, 1]]]
 
@@ -44,6 +47,33 @@ def test_while_it_runs(bench):
     mark = door.mark()
     door.wait(Kind.ENCODED, 10, start=mark, count=15, where=is_picture)
     assert np.percentile(list(lower_halves(bench, door, 10))[-1], 90) < 24
+
+
+def test_a_frame_that_came_before_others_of_earlier_times_is_not_shown_by_the_zones_of_before(bench):
+    """As from a publisher that sends B-frames."""
+    slow = threading.Event()
+    door = bench.start(lambda: bench.detector(fault=lambda: time.sleep(0.2 * slow.is_set())))
+    door.open_stream(1, budget_ms=5000)
+    door.open_feed(10, "overlay")
+    publisher = bench.publish(door)
+    door.wait(Kind.ENCODED, 10, count=5, where=is_picture)
+    publisher.stop()
+    time.sleep(0.1)
+    before = len(door.seen(Kind.ENCODED, 10))
+    slow.set()
+    number = publisher.sent
+    for publisher.sent, place in ((number, 3), (number + 1, 1), (number + 2, 2)):
+        data, key = bench.clip.units[publisher.sent % len(bench.clip.units)]
+        door.send(
+            Kind.ACCESS_UNIT, 1, body=data, flags=Flag.KEY if key else NO_FLAGS,
+            rtp_time=(number + place) * 3000, arrival_ns=time.monotonic_ns(),
+        )  # fmt: skip
+        time.sleep(0.02)
+    door.send(Kind.POLICY, 1, {"zones": LOWER_HALF})
+    time.sleep(1)
+    units = door.seen(Kind.ENCODED, 10)
+    shown = zip(units[before:], bench.decoded(units)[before:], strict=True)
+    assert all(np.percentile(frame.y[frame.height // 2 + 8 :], 90) < 24 for unit, frame in shown if is_picture(unit))
 
 
 def test_zones_that_nobody_understands_are_the_whole_picture(bench):
