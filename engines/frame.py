@@ -20,7 +20,7 @@ F32 = NDArray[np.float32]
 RTP_CLOCK_HZ: Final = 90_000
 
 STAGES: Final = (
-    "captured", "arrived", "decoded", "batched", "detected", "tracked", "waited", "rendered", "encoded", "sent",
+    "arrived", "decoded", "batched", "detected", "tracked", "waited", "rendered", "encoded", "sent",
 )  # fmt: skip
 """The ledger's stamps, in the order of a frame's way."""
 
@@ -83,7 +83,6 @@ class PicturePool:
 class Ledger:
     """A frame's stamps in ns of the monotonic clock; 0 where a stage has not been passed."""
 
-    captured: int = 0
     arrived: int = 0
     decoded: int = 0
     batched: int = 0

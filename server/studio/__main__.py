@@ -33,7 +33,7 @@ SWITCH_INTERVAL_S: Final = 0.001
 MEMORY_LIMIT_BYTES: Final = 8 << 30
 """Of address space. Threads, codecs and the network's code take some 2 GiB of it; a picture that asks for 9 GB gets none."""
 EXIT_FATAL: Final = 70
-DETECTOR_SETTINGS: Final = ("runtime", "precision", "long_side", "threads", "conf")
+DETECTOR_SETTINGS: Final = ("runtime", "threads")
 
 
 def make_detector(settings: dict[str, Any], plans: Plans) -> Detector:

@@ -108,10 +108,6 @@ class Costs:
         cost = self._costs.get(stage)
         return round((cost.wall + MARGIN * cost.spread) * pixels) if cost is not None else 0
 
-    def as_dict(self) -> dict[str, dict[str, float]]:
-        """For /metrics: ns a pixel by stage."""
-        return {stage: {"cpu": round(cost.cpu, 4), "wall": round(cost.wall, 4)} for stage, cost in self._costs.items()}
-
 
 def load(key: Mapping[str, Any], folder: Path) -> dict[str, Cost] | None:
     """What was measured under the very same `key`, or None."""

@@ -111,10 +111,6 @@ class LiveFeed:
         """Whether no frame may be shown that was not analysed: wherever somebody is covered."""
         return self.name == "redacted" or (self.name.startswith("fancam/") and self.stream.who.now.others_covered)
 
-    @property
-    def queue(self) -> int:
-        return int(self._slot is not None)
-
     def owes(self, rtp_time: int) -> bool:
         """A frame up to this time waits for this feed or is being worked on."""
         return self._done_time < rtp_time and (self._at_work or self._slot is not None)
@@ -363,8 +359,6 @@ class LiveFeed:
             self._encoder_size, self._encoder_fps, self._preset = (width, height), fps, preset
             highest = default_bit_rate(width, height)
             self._encoder = Encoder(self.codec, width, height, fps=fps, bit_rate=highest, preset=preset)
-            self._key_wanted = True
-            self._last_key_ns = 0
         if self._encoder.fps != fps:
             self._encoder.fps = fps
         if self._encoder.bit_rate != self.bit_rate:

@@ -106,7 +106,6 @@ class Inference:
         *,
         on_ready: Callable[[Detector], None],
         on_fatal: Callable[[str], None],
-        workers: int = 1,
     ) -> None:
         self._make_detector, self._canary, self._tally, self._costs = make_detector, canary, tally, costs
         self._on_ready, self._on_fatal = on_ready, on_fatal
@@ -119,8 +118,7 @@ class Inference:
         self.trouble: str | None = WARMING_UP
         """Why no frame of any stream is analysed at present, or None."""
         self._workers: list[_Worker] = []
-        for _ in range(workers):
-            self._start_worker()
+        self._start_worker()
 
     def offer(self, stream: Sink, frame: Frame, deadline_ns: int) -> None:
         """Let a frame wait for its turn, in place of an older one of its stream; by `deadline_ns` it shall be analysed."""

@@ -3,12 +3,12 @@
 The body of STATS is one JSON object; all counts are since the last one, histograms are over `buckets_ms` (upper bounds, the
 last count is what lies above):
 
-    {"pid", "rss_bytes", "seconds", "buckets_ms": [...],
+    {"pid", "rss_bytes", "buckets_ms": [...],
      "detector": {"counts": {...}},
      "load", "room",
-     "streams": {ident: {"name", "fps", "width", "height", "rung", "queue", "swaps_s": [...], "counts": {"decoded", "detected", ...},
+     "streams": {ident: {"name", "fps", "width", "height", "rung", "rung_number", "swaps_s": [...], "counts": {"decoded", "detected", ...},
                          "drops": {reason: n}, "stages": {stage: {"counts": [...], "sum_ms"}}}},
-     "feeds": {ident: {"stream", "feed", "codec", "width", "height", "bit_rate", "queue", "analysed_only",
+     "feeds": {ident: {"stream", "feed", "codec", "width", "height", "bit_rate", "analysed_only", "fps",
                        "counts": {"encoded", "slates", "bytes"}, "drops": {reason: n}, "stages": {...}}}}
 
 `load` is the share of the machine's capacity that the streams take, `room` how many more there is room for on the lowest rung.

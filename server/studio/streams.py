@@ -106,10 +106,6 @@ class Stream:
         return self._in_a_row >= IN_A_ROW and time.monotonic_ns() - self._last_unit_ns < SILENT_NS
 
     @property
-    def queue(self) -> int:
-        return len(self._intake)
-
-    @property
     def fps(self) -> int:
         """Frames a second by the publisher's own time, smoothed."""
         return max(1, min(60, round(RTP_CLOCK_HZ / self._frame_ticks)))

@@ -131,7 +131,6 @@ class Studio:
             self._costs,
             on_ready=self._ready,
             on_fatal=self._on_fatal,
-            workers=int(self._settings.get("inference_threads", 1)),
         )
         threading.Thread(target=self._tick, name="ticker", daemon=True).start()
 
@@ -263,13 +262,13 @@ class Studio:
                 self._renewed.clear()
                 self._inference.renew()
             if now_ns - reported_ns >= STATS_INTERVAL_NS:
-                self._outbox.send_json(Kind.STATS, 0, self._stats((now_ns - reported_ns) / 1e9))
+                self._outbox.send_json(Kind.STATS, 0, self._stats())
                 reported_ns = now_ns
 
-    def _stats(self, seconds: float) -> dict[str, Any]:
+    def _stats(self) -> dict[str, Any]:
         with self._lock:
             streams, feeds = dict(self._streams), dict(self._feeds)
-        stats = self._report(seconds, streams, feeds)
+        stats = self._report(streams, feeds)
         told: dict[int, list[Any]] = {ident: [] for ident in streams}
         for feed in stats["feeds"].values():
             told.get(feed["stream"], []).append(feed)
@@ -292,26 +291,24 @@ class Studio:
             stream.rung = rung
         return rung.name
 
-    def _report(self, seconds: float, streams: dict[int, Stream], feeds: dict[int, LiveFeed]) -> dict[str, Any]:
+    def _report(self, streams: dict[int, Stream], feeds: dict[int, LiveFeed]) -> dict[str, Any]:
         return {
             "pid": os.getpid(),
             "rss_bytes": rss_bytes(),
-            "seconds": round(seconds, 3),
             "buckets_ms": BUCKETS_MS,
             "detector": self._detector_tally.take(),
             "streams": {
                 ident: {
                     "name": stream.name, "fps": stream.fps, "width": (stream.size or (0, 0))[0],
-                    "height": (stream.size or (0, 0))[1], "queue": stream.queue, "swaps_s": stream.take_swaps(),
-                    **stream.tally.take(),
+                    "height": (stream.size or (0, 0))[1], "swaps_s": stream.take_swaps(), **stream.tally.take(),
                 }
                 for ident, stream in streams.items()
             },
             "feeds": {
                 ident: {
                     "stream": feed.stream.ident, "feed": feed.name, "codec": feed.codec, "width": feed.size[0],
-                    "height": feed.size[1], "bit_rate": feed.bit_rate, "queue": feed.queue,
-                    "analysed_only": feed.analysed_only, **feed.tally.take(),
+                    "height": feed.size[1], "bit_rate": feed.bit_rate, "analysed_only": feed.analysed_only,
+                    **feed.tally.take(),
                 }
                 for ident, feed in feeds.items()
             },
