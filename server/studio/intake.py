@@ -93,6 +93,9 @@ class Intake:
         self._thread = threading.Thread(target=self._run, name="decode", daemon=True)
         self._thread.start()
 
+    def __len__(self) -> int:
+        return len(self._units)
+
     def push(self, unit: AccessUnit) -> None:
         """Queue a unit; a full queue is emptied up to the next key frame, which is asked for."""
         with self._changed:
