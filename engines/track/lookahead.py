@@ -13,8 +13,6 @@ from engines.frame import F32, Tracks
 
 DELAY_S: Final = 1.1
 """A second, and the few frames before a track is confirmed."""
-FAINT_S: Final = 0.3
-"""How far a track that was never confirmed reaches back."""
 MOST_FRAMES: Final = 120
 """Frames that wait at most, whatever their times say."""
 VELOCITY_LIFE_S: Final = 0.4
@@ -59,7 +57,6 @@ class Lookahead(Generic[Item]):
         for i in np.flatnonzero(tracks.measured).tolist():
             path = self._paths.setdefault((int(tracks.ids[i]), item.shot), Path())
             path.add(item.time_s, tracks.boxes[i])
-            path.confirmed |= bool(tracks.confirmed[i])
         ready = []
         while self._waiting and (
             len(self._waiting) > self._frames or item.time_s - self._waiting[0].time_s >= self._delay_s
@@ -93,7 +90,6 @@ class Path:
     """Where one track was measured, within one shot."""
 
     def __init__(self) -> None:
-        self.confirmed = False
         self.times: list[float] = []
         self.boxes: list[F32] = []
 
@@ -117,7 +113,7 @@ class Path:
             box = self._between(time_s, after)
         else:
             nearest_s = self.times[0] - time_s
-            if nearest_s > (reach_s if self.confirmed else min(reach_s, FAINT_S)):
+            if nearest_s > reach_s:
                 return None
             drift = self._first_velocity() * VELOCITY_LIFE_S * (1 - np.exp(-nearest_s / VELOCITY_LIFE_S))
             box = (self.boxes[0] - np.tile(drift, 2)).astype(np.float32)

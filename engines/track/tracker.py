@@ -27,9 +27,7 @@ CONFIRM_AT_ONCE_S: Final = 0.2
 """At the start of a stream (and after a cut) there is no past to wait for."""
 KEEP_S: Final = 4.0
 KEEP_UNCONFIRMED_S: Final = 1.0
-"""Long enough for the redactor, which goes on covering a face that was seen only once."""
-KEEP_FAINT_S: Final = 0.3
-"""Of tracks without a single high score."""
+"""Long enough for the redactor, which goes on covering a face that was seen only once, and faintly."""
 NEW_CLOCK_S: Final = 1.0
 """Time that runs back further than this is a clock begun anew."""
 LARGEST_PX: Final = 1e5
@@ -267,8 +265,7 @@ class Tracker:
     def _live(self, measured: NDArray[np.bool_], now: float) -> NDArray[np.bool_]:
         if measured.all():
             return measured
-        unsure_s = np.where(self._memory.table[HITS] > 0, KEEP_UNCONFIRMED_S, KEEP_FAINT_S)
-        limit_s = np.where(self._confirmed, KEEP_S, unsure_s)
+        limit_s = np.where(self._confirmed, KEEP_S, KEEP_UNCONFIRMED_S)
         return measured | (now - self._memory.table[SEEN_S] < limit_s)
 
     def _keep(self, mask: NDArray[np.bool_]) -> None:
