@@ -12,7 +12,7 @@ import numpy as np
 from engines.frame import F32, Tracks
 
 DELAY_S: Final = 1.1
-"""A second, and the few frames before a track is confirmed."""
+"""A second, and a few frames more."""
 MOST_FRAMES: Final = 120
 """Frames that wait at most, whatever their times say."""
 VELOCITY_LIFE_S: Final = 0.4
