@@ -210,13 +210,17 @@ async def answer_publisher(
     parsed = read(offer, any_profile=True)
     publisher = Publisher(on_unit, on_gap, on_audio, on_closed)
     publisher.codec = next(codec for codec in PREFERRED if codec in parsed.video)
-    video = publisher.pc.addTransceiver("video", direction="recvonly")
-    video.setCodecPreferences(capabilities("video", [codec for codec in PREFERRED if codec in parsed.video]))
-    audio = None
-    if parsed.has_audio:
-        audio = publisher.pc.addTransceiver("audio", direction="recvonly")
-        audio.setCodecPreferences(capabilities("audio", ["opus"]))
-    await publisher.describe(parsed)
-    publisher.listen(video, audio)
-    await publisher.answer(network)
+    try:
+        video = publisher.pc.addTransceiver("video", direction="recvonly")
+        video.setCodecPreferences(capabilities("video", [codec for codec in PREFERRED if codec in parsed.video]))
+        audio = None
+        if parsed.has_audio:
+            audio = publisher.pc.addTransceiver("audio", direction="recvonly")
+            audio.setCodecPreferences(capabilities("audio", ["opus"]))
+        await publisher.describe(parsed)
+        publisher.listen(video, audio)
+        await publisher.answer(network)
+    except BaseException:
+        await publisher.close()
+        raise
     return publisher

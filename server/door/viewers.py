@@ -31,9 +31,10 @@ class Viewer(Peer):
         self._sender: RTCRtpSender | None = None
         self._packer: senders.Packer | None = None
 
-    def show(self, sender: RTCRtpSender, track: FeedTrack, broadcast: Broadcast) -> None:
+    def show(self, broadcast: Broadcast) -> None:
+        track = broadcast.attach()
+        sender = self._add(track, [broadcast.codec])
         self._sender, self._packer = sender, senders.Packer(track.note_remb)
-        self._tracks.append(track)
         senders.pack_with(sender, self._packer)
         senders.report_arrivals(sender, self._packer, senders.VIDEO_CLOCK_HZ)
         senders.on_path_report(sender, track.note_report)
@@ -41,11 +42,17 @@ class Viewer(Peer):
         senders.on_key_request(sender, track.ask_for_key)
         senders.set_playout_delay(sender, *PLAYOUT_MS)
 
-    def sound(self, sender: RTCRtpSender, track: AudioTrack) -> None:
-        self._tracks.append(track)
+    def sound(self, audio: AudioBroadcast) -> None:
+        sender = self._add(audio.attach(), ["opus"])
         packer = senders.Packer(lambda bit_rate: None)
         senders.pack_with(sender, packer)
         senders.report_arrivals(sender, packer, senders.AUDIO_CLOCK_HZ)
+
+    def _add(self, track: FeedTrack | AudioTrack, codecs: Sequence[str]) -> RTCRtpSender:
+        self._tracks.append(track)
+        transceiver = self.pc.addTransceiver(track, direction="sendonly")
+        transceiver.setCodecPreferences(capabilities(track.kind, codecs))
+        return transceiver.sender
 
     def take_channel(self, channel: RTCDataChannel) -> None:
         if channel.label == CHANNEL:
@@ -86,21 +93,15 @@ async def answer_viewer(
     parsed = read(offer)
     broadcast = pick(parsed.video)
     viewer = Viewer(on_closed)
-    track = broadcast.attach()
     try:
-        video = viewer.pc.addTransceiver(track, direction="sendonly")
-        video.setCodecPreferences(capabilities("video", [broadcast.codec]))
+        viewer.show(broadcast)
         if audio is not None and parsed.has_audio:
-            heard = audio.attach()
-            sound = viewer.pc.addTransceiver(heard, direction="sendonly")
-            sound.setCodecPreferences(capabilities("audio", ["opus"]))
-            viewer.sound(sound.sender, heard)
-        viewer.show(video.sender, track, broadcast)
+            viewer.sound(audio)
         if metadata:
             viewer.pc.on("datachannel", viewer.take_channel)
         await viewer.describe(parsed)
         await viewer.answer(network)
     except BaseException:
-        track.stop()
+        await viewer.close()
         raise
     return viewer
