@@ -73,7 +73,6 @@ class Inputs:
     def start(self) -> None:
         """Begin with the inputs of the settings, in the running event loop."""
         for name, source in self._own.items():
-            self._sessions.take_place()
             added = Input(self, name, {"source": source, "loop": self._loop, "allow_private": True})
             self.publish(added)
             added.pull.start()
@@ -94,7 +93,8 @@ class Inputs:
             added = Input(self, name, wishes)
         except AddressRefused as error:
             raise Refused(422, str(error)) from None
-        self._sessions.take_place()
+        if is_new:
+            self._take_place(added)
         added.pull.start()
         try:
             async with asyncio.timeout(READY_S):
@@ -105,7 +105,7 @@ class Inputs:
             raise Refused(STATUS[lost.why], str(lost)) from None
         finally:
             if not added.is_published:
-                self._sessions.give_place()
+                self._give_place(added)
                 await added.pull.close()
         return is_new
 
@@ -139,12 +139,13 @@ class Inputs:
         """Make it its stream's source, in place of the input that was.
 
         Raises:
-            Refused: the stream has a publisher by now.
+            Refused: the stream has a publisher by now, or another has the place of the input that was.
         """
         before = self._inputs.get(added.name)
         if before is not None:
             self.forget(before)
             self._sessions.run(before.pull.close())
+        self._take_place(added)
         silent = self.hub.start(added.name, added.source, added.pull)
         if silent is not None:
             self._sessions.run(silent.close())
@@ -156,10 +157,21 @@ class Inputs:
         if self._inputs.get(added.name) is not added:
             return
         del self._inputs[added.name]
-        self._sessions.give_place()
+        self._give_place(added)
         self.delay.stop(added.name, added.source)
         with contextlib.suppress(KeyError):
             self.metrics.input_restarts.remove(added.name)
+
+    def _take_place(self, added: Input) -> None:
+        """A new input has its place while it is tried; one that is put in place of another gets it when that one is over."""
+        if not added.has_place:
+            self._sessions.take_place()
+            added.has_place = True
+
+    def _give_place(self, added: Input) -> None:
+        if added.has_place:
+            self._sessions.give_place()
+            added.has_place = False
 
 
 class Input:
@@ -175,7 +187,7 @@ class Input:
         self.source = Source(0, describe_input=self.pull.describe)  # silent from the beginning
         self.first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when it runs, or has failed, for the first time."""
-        self.is_published = False
+        self.is_published = self.has_place = False
 
     def on_ready(self) -> None:
         if self.first.cancelled():
