@@ -9,15 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, HTTPException, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from server.door.access import Right, require
 from server.door.broadcast import AccessUnit
 from server.door.delay import Delay
 from server.door.hub import Hub
-from server.door.limits import MAX_JSON_BYTES, StreamName, read_body
+from server.door.limits import StreamName, read_json, takes_json
 from server.door.problems import BODY, may_be
 from server.door.pull import Lost, Pull, label_of
 from server.door.sessions import Sessions
@@ -243,18 +243,11 @@ def _check_own(name: str, source: str) -> None:
     "/streams/{stream}/input",
     status_code=201,
     responses={200: {"description": "Another input was there before."}, **may_be(*BODY, 409, 502, 503, 504)},
-    openapi_extra={
-        "requestBody": {"required": True, "content": {"application/json": {"schema": Wanted.model_json_schema()}}}
-    },
+    openapi_extra=takes_json(Wanted),
 )
 async def put(stream: StreamName, request: Request) -> Response:
     """Read a stream from an address, which must be a public one (or the server be told --allow-private); answers once it runs."""
-    body = await read_body(request, "application/json", MAX_JSON_BYTES)
-    try:
-        wanted = Wanted.model_validate_json(body)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        raise HTTPException(422, f"{'.'.join(map(str, first['loc'])) or 'the body'}: {first['msg']}") from None
+    wanted = await read_json(request, Wanted)
     is_new = await request.app.state.door.inputs.put(stream, wanted.source)
     return JSONResponse({"name": stream}, 201 if is_new else 200)
 
