@@ -72,18 +72,18 @@ def takes_json(kind: type[BaseModel]) -> dict[str, Any]:
 
 
 class OfferRate:
-    """At most `per_second` offers an address, with as many at once: a bucket an address, the oldest forgotten first."""
+    """At most so many offers a second of an address, or at once: a bucket an address, the oldest forgotten first."""
 
+    PER_SECOND: Final = 5
     MAX_ADDRESSES: Final = 4096
 
-    def __init__(self, per_second: float = 5) -> None:
-        self._per_second = per_second
+    def __init__(self) -> None:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def allow(self, address: str, now_s: float) -> bool:
         level, since_s = self._buckets.pop(address, (0.0, now_s))
-        level = max(0.0, level - (now_s - since_s) * self._per_second)
-        allowed = level + 1 <= self._per_second
+        level = max(0.0, level - (now_s - since_s) * self.PER_SECOND)
+        allowed = level + 1 <= self.PER_SECOND
         self._buckets[address] = (level + allowed, now_s)
         if len(self._buckets) > self.MAX_ADDRESSES:
             self._buckets.popitem(last=False)
