@@ -66,11 +66,8 @@ class Peer:
         """Answer what has been taken, with sockets of `network`.
 
         Raises:
-            OfferError: 400, 422 no video codec in common, or 503 when no UDP port is free.
+            OfferError: 400, or 503 when no UDP port is free.
         """
-        wanted = [transceiver for transceiver in self.pc.getTransceivers() if transceiver.kind == "video"]
-        if any(not transceiver._codecs for transceiver in wanted):
-            raise OfferError(422, "no video codec in common")
         try:
             rtp.gather_from(self.pc, network)
             await self.pc.setLocalDescription(await self.pc.createAnswer())
