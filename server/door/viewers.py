@@ -8,11 +8,13 @@ from typing import Final
 
 from aiortc import RTCDataChannel, RTCRtpSender
 
+from engines.frame import RTP_CLOCK_HZ
 from server.door import senders
 from server.door.broadcast import AudioBroadcast, AudioTrack, Broadcast, FeedTrack
 from server.door.network import Network
 from server.door.offer import read
 from server.door.peers import ANY_NETWORK, Peer, capabilities
+from server.link import OPUS_CLOCK_HZ
 
 MAX_BUFFERED_BYTES: Final = 16 << 10
 CHANNEL: Final = "fancam"
@@ -36,7 +38,7 @@ class Viewer(Peer):
         sender = self._add(track, [broadcast.codec])
         self._sender, self._packer = sender, senders.Packer(track.note_remb)
         senders.pack_with(sender, self._packer)
-        senders.report_arrivals(sender, self._packer, senders.VIDEO_CLOCK_HZ)
+        senders.report_arrivals(sender, self._packer, RTP_CLOCK_HZ)
         senders.on_path_report(sender, track.note_report)
         senders.limit_resends(sender, track.may_resend)
         senders.on_key_request(sender, track.ask_for_key)
@@ -46,7 +48,7 @@ class Viewer(Peer):
         sender = self._add(audio.attach(), ["opus"])
         packer = senders.Packer(lambda bit_rate: None)
         senders.pack_with(sender, packer)
-        senders.report_arrivals(sender, packer, senders.AUDIO_CLOCK_HZ)
+        senders.report_arrivals(sender, packer, OPUS_CLOCK_HZ)
 
     def _add(self, track: FeedTrack | AudioTrack, codecs: Sequence[str]) -> RTCRtpSender:
         self._tracks.append(track)
