@@ -58,7 +58,7 @@ async def read_body(request: Request, media_type: str, limit_bytes: int) -> str:
 
 
 async def read_json(request: Request, kind: type[M]) -> M:
-    """A request's body as this kind of change; HTTPException as `read_body`, 422 with the first thing that is wrong."""
+    """A request's JSON body as this kind; HTTPException as `read_body`, 422 with the first thing that is wrong."""
     body = await read_body(request, "application/json", MAX_JSON_BYTES)
     try:
         return kind.model_validate_json(body)
