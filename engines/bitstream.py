@@ -8,6 +8,7 @@ from typing import Final
 
 SLICE, IDR, SPS = 1, 5, 7
 HIGH_PROFILES: Final = (100, 110, 122, 244, 44, 83, 86, 118, 128)
+MAX_PIXELS: Final = 1920 * 1088
 MAX_REFERENCES: Final = 4
 MACROBLOCK: Final = 16
 MAX_CYCLE: Final = 255

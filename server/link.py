@@ -17,6 +17,8 @@ from typing import Any, Final
 VERSION: Final = 1
 HEADER: Final = struct.Struct("<IBBHIIqq")
 MAX_BODY_BYTES: Final = 8 << 20
+OPUS_CLOCK_HZ: Final = 48_000
+"""Of RTP times, whatever the sound's own rate is (RFC 7587 §4.1)."""
 
 
 class Kind(IntEnum):

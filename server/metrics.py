@@ -53,7 +53,7 @@ class StageTimes(Collector):
 
 
 class Metrics:
-    """All of the server's metrics. The gauges are set when they are asked for, by `refresh`."""
+    """All of the server's metrics. `Door.refresh_metrics` sets the gauges that nothing keeps up to date, when they are asked for."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
@@ -65,7 +65,12 @@ class Metrics:
             ["what"],
             registry=registry,
         )
-        self.drops = Counter("fancam_dropped_frames", "Frames dropped, by reason.", ["reason"], registry=registry)
+        self.drops = Counter(
+            "fancam_dropped_frames",
+            "Frames dropped, by reason; slow_viewer and viewer_before_key once for each viewer.",
+            ["reason"],
+            registry=registry,
+        )
         self.frame_seconds = Histogram(
             "fancam_frame_seconds",
             "A frame's arrival until it was handed to its viewers' senders, by kind of feed.",
@@ -113,7 +118,12 @@ class Metrics:
         self.studio_memory = Gauge("fancam_studio_resident_bytes", "The studio's memory.", registry=registry)
         self.streams = Gauge("fancam_streams", "Streams, by state.", ["state"], registry=registry)
         self.sessions = Gauge("fancam_sessions", "WebRTC sessions, by kind.", ["kind"], registry=registry)
-        self.feeds = Gauge("fancam_feeds", "Feeds watched, by kind and codec.", ["feed", "codec"], registry=registry)
+        self.feeds = Gauge(
+            "fancam_feeds",
+            "Open feeds, also those whose last viewer has just gone, by kind and codec.",
+            ["feed", "codec"],
+            registry=registry,
+        )
         self.listeners = Gauge("fancam_event_listeners", "Open /events connections.", registry=registry)
 
     def take_stats(self, stats: dict[str, Any]) -> None:

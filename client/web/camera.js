@@ -15,24 +15,17 @@ export class Camera {
   #stopped = false;
   #end = null;
 
-  /** Asks for the camera and publishes it as `stream` until `stop`; comes back by itself when the connection breaks. */
-  static async start(stream, say) {
+  /** Asks for the camera and publishes it as `stream` until `stop`; comes back by itself when the connection breaks. `say` is
+   * called with what it waits for, and with "" once it is connected; `onEnd` with why it is over for good. */
+  static async start(stream, say, onEnd) {
     const media = await navigator.mediaDevices.getUserMedia({ video: WANTED, audio: false });
-    const camera = new Camera(stream, media, say);
-    camera.over = camera.#run();
-    await camera.#first;
-    return camera;
+    return new Camera(stream, media, say, onEnd);
   }
 
-  #first = new Promise((resolve, reject) => {
-    this.began = resolve;
-    this.failed = reject;
-  });
-
-  constructor(stream, media, say) {
-    Object.assign(this, { stream, media, say });
-    // A camera that is unplugged or taken away ends the stream.
-    media.getVideoTracks()[0].addEventListener("ended", () => this.stop());
+  constructor(stream, media, say, onEnd) {
+    Object.assign(this, { stream, media, say, onEnd });
+    media.getVideoTracks()[0].addEventListener("ended", () => this.#fail("it was unplugged or taken away"));
+    this.#run();
   }
 
   stop() {
@@ -41,18 +34,20 @@ export class Camera {
     for (const track of this.media.getTracks()) track.stop();
   }
 
+  #fail(why) {
+    if (this.#stopped) return;
+    this.stop();
+    this.onEnd(`Camera: ${why}`);
+  }
+
   async #run() {
     const backOff = new BackOff();
     while (!this.#stopped) {
       try {
         await this.#publish(backOff);
       } catch (error) {
-        if ([401, 403, 422].includes(error.status)) {
-          this.stop();
-          this.failed(error);
-          return;
-        }
-        this.say(`Camera: ${error.message}`);
+        if ([401, 403, 422].includes(error.status)) return this.#fail(error.message);
+        if (!this.#stopped) this.say(`Camera: ${error.message}; trying again`);
       }
       if (!this.#stopped) await backOff.wait();
     }
@@ -60,14 +55,15 @@ export class Camera {
 
   async #publish(backOff) {
     const peer = new RTCPeerConnection();
+    peer.addEventListener("connectionstatechange", () => peer.connectionState === "connected" && this.say(""));
     const [track] = this.media.getVideoTracks();
     track.contentHint = "motion";
     peer.addTransceiver(track, { direction: "sendonly", streams: [this.media] });
     try {
       this.#end = await open(peer, `/whip/${this.stream}`);
-      this.began();
-      while (!this.#stopped && !["failed", "closed", "disconnected"].includes(peer.connectionState)) {
+      while (!this.#stopped) {
         await pause(250);
+        if (["failed", "closed", "disconnected"].includes(peer.connectionState)) throw new Error("the connection is lost");
         if (peer.connectionState === "connected") backOff.reset();
       }
     } finally {

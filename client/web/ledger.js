@@ -16,7 +16,7 @@ const MEANING = {
   sent: "send",
 };
 /** Not part of the total: the way here, and waiting that was asked for. */
-const NO_WORK = ["arrived", "delayed", "waited"];
+const NO_WORK = ["arrived", "waited"];
 /** As many as columns fit on the widest page. */
 const KEPT = 350;
 const SHOWN_BY_MEDIAN = 60;
@@ -64,7 +64,7 @@ export class Ledger {
   #show() {
     const frames = this.#frames.slice(-SHOWN_BY_MEDIAN);
     for (const [stage, { part, value }] of this.#parts) {
-      const ms = quantile(frames.map((frame) => frame[stage] ?? 0), 0.5);
+      const ms = median(frames.map((frame) => frame[stage] ?? 0));
       part.style.flexGrow = String(ms);
       value.textContent = frames.length ? `${ms.toFixed(1)} ms` : "–";
     }
@@ -117,8 +117,6 @@ export class Ledger {
   }
 }
 
-function quantile(values, share) {
-  if (!values.length) return 0;
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
+function median(values) {
+  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
 }

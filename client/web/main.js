@@ -27,6 +27,8 @@ let zoned = false;
 let drawing = null;
 const fancams = new Map();
 let camera = null;
+/** The last camera whose stream was switched to, as soon as the server listed it. */
+let shown = null;
 /** One's own stream after "Stop camera": left at once, though the server lists it until its viewers have gone. */
 let stopped = null;
 
@@ -56,6 +58,7 @@ function showStreams() {
   const select = at("streams");
   if (!streams.some((stream) => stream.name === stopped)) stopped = null;
   const names = streams.map((stream) => stream.name).filter((name) => name !== stopped);
+  if (camera && camera !== shown && names.includes(camera.stream)) choose((shown = camera).stream);
   if (!names.includes(chosen)) choose(camera && names.includes(camera.stream) ? camera.stream : (names[0] ?? null));
   select.replaceChildren(...names.map((name) => new Option(name, name, false, name === chosen)));
   select.disabled = names.length < 2;
@@ -175,36 +178,28 @@ function askForToken() {
 }
 
 async function toggleCamera() {
-  const button = at("camera");
-  if (camera) {
-    camera.stop();
-    stopped = camera.stream;
-    camera = null;
-    button.textContent = "Use my camera";
-    showStreams();
-    return;
-  }
-  button.disabled = true;
+  if (camera) return stopCamera("");
+  at("camera").disabled = true;
   try {
     const taken = streams.some((stream) => stream.name === "camera");
     const name = taken ? `camera-${crypto.getRandomValues(new Uint16Array(1))[0].toString(16)}` : "camera";
-    camera = await Camera.start(name, notice);
+    camera = await Camera.start(name, notice, stopCamera);
+    at("camera").textContent = "Stop camera";
     notice("");
-    button.textContent = "Stop camera";
-    await arrival(name);
   } catch (error) {
-    camera = null;
     notice(error.name === "NotAllowedError" ? "The browser was not allowed to use the camera." : `Camera: ${error.message}`);
   } finally {
-    button.disabled = false;
-    showStreams();
+    at("camera").disabled = false;
   }
 }
 
-/** Switches to a stream as soon as the server lists it. */
-async function arrival(name) {
-  while (!streams.some((stream) => stream.name === name)) await new Promise((resolve) => setTimeout(resolve, 100));
-  choose(name);
+function stopCamera(why) {
+  camera.stop();
+  stopped = camera.stream;
+  camera = null;
+  at("camera").textContent = "Use my camera";
+  notice(why);
+  showStreams();
 }
 
 async function togglePanic() {

@@ -177,4 +177,4 @@ export class Player {
   }
 }
 
-export const colour = (id) => `hsl(${(id * 137.5) % 360} 85% 68%)`;
+const colour = (id) => `hsl(${(id * 137.5) % 360} 85% 68%)`;

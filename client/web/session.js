@@ -4,7 +4,7 @@ import { pause, request } from "./http.js";
 
 const SPACING_MS = 220;
 
-export class Refused extends Error {
+class Refused extends Error {
   constructor(status, text) {
     super(text);
     this.status = status;

@@ -8,11 +8,10 @@ import av
 import cv2
 import numpy as np
 
-from engines.bitstream import Refusable, picture_size
+from engines.bitstream import MAX_PIXELS, Refusable, picture_size
 from engines.frame import Frame, Ledger, plane_view
 
 Codec = Literal["h264", "vp8"]
-MAX_PIXELS: Final = 1920 * 1088
 FULL_TO_LIMITED_LUMA: Final = np.round(16 + np.arange(256) * (219 / 255)).astype(np.uint8)
 FULL_TO_LIMITED_CHROMA: Final = np.round(128 + (np.arange(256) - 128) * (224 / 255)).astype(np.uint8)
 LOW_DELAY: Final = av.codec.context.Flags.low_delay

@@ -34,11 +34,13 @@ class AccessUnit:
 
 
 class Broadcast:
-    """An outgoing video in one codec. `push` it; `on_key_needed` is called at most every 500 ms while a key frame is wanted."""
+    """An outgoing video in one codec. `push` it; `on_key_needed` is called at most every 500 ms while a key frame is wanted,
+    `on_dropped` with why a viewer does not get frames, and how many."""
 
     def __init__(self, codec: str) -> None:
         self.codec = codec
         self.on_key_needed: Callable[[], None] = lambda: None
+        self.on_dropped: Callable[[str, int], None] = lambda reason, count: None
         self._viewers: set[FeedTrack] = set()
         self._picture_id = 0
         self._last_time: int | None = None
@@ -109,15 +111,14 @@ class FeedTrack(MediaStreamTrack):
         self._credited_ns = 0
         self._thinned_ns = 0
         self._asked_ns = 0
-        self.dropped = 0
 
     def offer(self, item: Payloads, now_ns: int) -> None:
         thin = self._is_thin(now_ns)
         if self._needs_key and not item.key:
-            self.dropped += 1
+            self._broadcast.on_dropped("viewer_before_key", 1)
             return
         if len(self._queue) >= MAX_QUEUED or (thin and self._credit_bytes <= 0):
-            self.dropped += 1
+            self._broadcast.on_dropped("slow_viewer", 1 + len(self._queue))
             self.drop_queued()
             self._thinned_ns = now_ns
             return
@@ -128,7 +129,6 @@ class FeedTrack(MediaStreamTrack):
         self._filled.set()
 
     def drop_queued(self) -> None:
-        self.dropped += len(self._queue)
         self._queue.clear()
         self._needs_key = True
 

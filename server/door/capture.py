@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
+from engines.frame import RTP_CLOCK_HZ
+
 WINDOW_NS: Final = 5_000_000_000
 """Of this long ago is the fastest frame. At 200 ppm two clocks part by 1 ms in it."""
 AGREE_NS: Final = 2_000_000_000
 """Nothing is that long under way: the clocks do not agree."""
 JUMP_NS: Final = 2_000_000_000
 """An RTP time that leaves the clock by more than this has begun anew."""
-RTP_CLOCK_HZ: Final = 90_000
 
 
 class CaptureClock:

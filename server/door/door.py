@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from engines.models.networks import Networks
@@ -76,6 +76,8 @@ class Door:
         )
         self.delay = Delay(self.hub, self.metrics, settings.delay)
         self.inputs = Inputs(settings, self.hub, self.delay, self.sessions, self.metrics, self.events.changed)
+        self.on_failed: Callable[[], None] = lambda: None
+        """Called when a part of the door has failed: without its pings, ticks or releases it must not go on."""
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -130,3 +132,4 @@ class Door:
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:
             logger.critical("a part of the door has failed", exc_info=task.exception())
+            self.on_failed()

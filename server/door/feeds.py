@@ -55,6 +55,7 @@ class Feeds:
             raise Refused(503, f"{self._max_feeds} feeds are being encoded, which is the most (--max-feeds)", 5)
         feed = Feed(next(self._idents), name, codec, relay, self._make_broadcast(codec), fed_ns=self._clock_ns())
         feed.broadcast.on_key_needed = lambda: self._key_needed(stream, feed)
+        feed.broadcast.on_dropped = lambda reason, count: self._metrics.drops.labels(reason).inc(count)
         stream.feeds[feed.key] = feed
         self._open[feed.ident] = stream, feed
         if relay:

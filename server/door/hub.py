@@ -18,6 +18,7 @@ from server.door.feeds import Feeds
 from server.door.latency import DEFAULT_S
 from server.door.load import Load
 from server.door.metadata import tell_viewers
+from server.door.offer import CODECS
 from server.door.orders import Orders, StudioPort
 from server.door.policies import Policies
 from server.door.streams import FULL, Incoming, Refused, Source, Stream, Watcher
@@ -30,7 +31,6 @@ TAKEOVER_NS: Final = 5_000_000_000
 STREAM_LINGER_NS: Final = 30_000_000_000
 """How long viewers of a stream whose publisher has gone see the slate before they are sent away."""
 RATE_INTERVAL_NS: Final = 500_000_000
-CODEC_PREFERENCE: Final = ("h264", "vp8")
 
 
 class Hub:
@@ -175,7 +175,7 @@ class Hub:
             Refused: as `check_watchable`; 422 no codec in common; 503 as many feeds are encoded as may be.
         """
         stream = self.check_watchable(name, feed_name)
-        usable = [codec for codec in CODEC_PREFERENCE if codec in offered]
+        usable = [codec for codec in CODECS if codec in offered]
         if not usable:
             raise Refused(422, "the offer has neither H264 nor VP8")
         relay = feed_name == "raw" and stream.codec in offered

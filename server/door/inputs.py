@@ -9,15 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, HTTPException, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from server.door.access import Right, require
 from server.door.broadcast import AccessUnit
 from server.door.delay import Delay
 from server.door.hub import Hub
-from server.door.limits import MAX_JSON_BYTES, StreamName, read_body
+from server.door.limits import StreamName, read_json, takes_json
 from server.door.problems import BODY, may_be
 from server.door.pull import Lost, Pull, label_of
 from server.door.sessions import Sessions
@@ -73,7 +73,6 @@ class Inputs:
     def start(self) -> None:
         """Begin with the inputs of the settings, in the running event loop."""
         for name, source in self._own.items():
-            self._sessions.take_place()
             added = Input(self, name, {"source": source, "loop": self._loop, "allow_private": True})
             self.publish(added)
             added.pull.start()
@@ -94,7 +93,8 @@ class Inputs:
             added = Input(self, name, wishes)
         except AddressRefused as error:
             raise Refused(422, str(error)) from None
-        self._sessions.take_place()
+        if is_new:
+            self._take_place(added)
         added.pull.start()
         try:
             async with asyncio.timeout(READY_S):
@@ -105,7 +105,7 @@ class Inputs:
             raise Refused(STATUS[lost.why], str(lost)) from None
         finally:
             if not added.is_published:
-                self._sessions.give_place()
+                self._give_place(added)
                 await added.pull.close()
         return is_new
 
@@ -139,12 +139,13 @@ class Inputs:
         """Make it its stream's source, in place of the input that was.
 
         Raises:
-            Refused: the stream has a publisher by now.
+            Refused: the stream has a publisher by now, or another has the place of the input that was.
         """
         before = self._inputs.get(added.name)
         if before is not None:
             self.forget(before)
             self._sessions.run(before.pull.close())
+        self._take_place(added)
         silent = self.hub.start(added.name, added.source, added.pull)
         if silent is not None:
             self._sessions.run(silent.close())
@@ -156,10 +157,21 @@ class Inputs:
         if self._inputs.get(added.name) is not added:
             return
         del self._inputs[added.name]
-        self._sessions.give_place()
+        self._give_place(added)
         self.delay.stop(added.name, added.source)
         with contextlib.suppress(KeyError):
             self.metrics.input_restarts.remove(added.name)
+
+    def _take_place(self, added: Input) -> None:
+        """A new input has its place while it is tried; one that is put in place of another gets it when that one is over."""
+        if not added.has_place:
+            self._sessions.take_place()
+            added.has_place = True
+
+    def _give_place(self, added: Input) -> None:
+        if added.has_place:
+            self._sessions.give_place()
+            added.has_place = False
 
 
 class Input:
@@ -175,7 +187,7 @@ class Input:
         self.source = Source(0, describe_input=self.pull.describe)  # silent from the beginning
         self.first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when it runs, or has failed, for the first time."""
-        self.is_published = False
+        self.is_published = self.has_place = False
 
     def on_ready(self) -> None:
         if self.first.cancelled():
@@ -231,18 +243,11 @@ def _check_own(name: str, source: str) -> None:
     "/streams/{stream}/input",
     status_code=201,
     responses={200: {"description": "Another input was there before."}, **may_be(*BODY, 409, 502, 503, 504)},
-    openapi_extra={
-        "requestBody": {"required": True, "content": {"application/json": {"schema": Wanted.model_json_schema()}}}
-    },
+    openapi_extra=takes_json(Wanted),
 )
 async def put(stream: StreamName, request: Request) -> Response:
     """Read a stream from an address, which must be a public one (or the server be told --allow-private); answers once it runs."""
-    body = await read_body(request, "application/json", MAX_JSON_BYTES)
-    try:
-        wanted = Wanted.model_validate_json(body)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        raise HTTPException(422, f"{'.'.join(map(str, first['loc'])) or 'the body'}: {first['msg']}") from None
+    wanted = await read_json(request, Wanted)
     is_new = await request.app.state.door.inputs.put(stream, wanted.source)
     return JSONResponse({"name": stream}, 201 if is_new else 200)
 

@@ -10,6 +10,7 @@ MAX_CANDIDATES: Final = 32
 MAX_MEDIA: Final = 8
 MAX_PAYLOAD_TYPES: Final = 64
 CODECS: Final = ("h264", "vp8")
+"""Ours, the one that we would rather have first."""
 RTPMAP: Final = re.compile(r"a=rtpmap:(\d{1,3}) ([A-Za-z0-9-]{1,32})/\d+")
 FMTP: Final = re.compile(r"a=fmtp:(\d{1,3}) (.{1,512})")
 CANDIDATE: Final = re.compile(r"a=(?:candidate:|end-of-candidates)")

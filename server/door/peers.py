@@ -49,7 +49,7 @@ class Peer:
         self._closed()
 
     async def describe(self, offer: Offer) -> None:
-        """Take the offer.
+        """Take the offer. Who calls this closes what could not be taken or answered.
 
         Raises:
             OfferError: 400 it cannot be understood.
@@ -58,31 +58,24 @@ class Peer:
         try:
             await self.pc.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
         except Exception as error:  # aiortc raises nearly anything at what it cannot parse
-            await rtp.close(self.pc)
             raise OfferError(
                 400, f"the offer cannot be understood: {str(error)[:200] or type(error).__name__}"
             ) from error
 
     async def answer(self, network: Network) -> None:
-        """Answer what has been taken, with sockets of `network`; what cannot be answered is closed.
+        """Answer what has been taken, with sockets of `network`.
 
         Raises:
-            OfferError: 400, 422 no video codec in common, or 503 when no UDP port is free.
+            OfferError: 400, or 503 when no UDP port is free.
         """
-        wanted = [transceiver for transceiver in self.pc.getTransceivers() if transceiver.kind == "video"]
-        if any(not transceiver._codecs for transceiver in wanted):
-            await rtp.close(self.pc)
-            raise OfferError(422, "no video codec in common")
         try:
             rtp.gather_from(self.pc, network)
             await self.pc.setLocalDescription(await self.pc.createAnswer())
             answer = str(self.pc.localDescription.sdp)
             self.answer_sdp = self._offer.restore(answer) if self._offer else answer
         except NoPort as error:
-            await rtp.close(self.pc)
             raise OfferError(503, str(error)) from error
         except Exception as error:  # aiortc raises nearly anything at a description that fits nowhere
-            await rtp.close(self.pc)
             raise OfferError(
                 400, f"the offer cannot be answered: {str(error)[:200] or type(error).__name__}"
             ) from error

@@ -12,22 +12,20 @@ from typing import Final
 from aiortc import RTCIceServer, RTCRtpReceiver, RTCRtpTransceiver
 from aiortc.rtp import RtpPacket
 
-from engines.bitstream import Refusable, picture_size
+from engines.bitstream import MAX_PIXELS, Refusable, picture_size
 from server.door import receivers
 from server.door.broadcast import AccessUnit
 from server.door.capture import CaptureClock
 from server.door.feedback import Feedback
 from server.door.network import Network
-from server.door.offer import read
+from server.door.offer import CODECS, read
 from server.door.peers import ANY_NETWORK, Peer, capabilities
 from server.door.rate import Rate
 from server.door.tap import Outcome, Tap, Unit, Unwrapper
 
 logger = logging.getLogger(__name__)
 
-PREFERRED: Final = ("h264", "vp8")
 TICK_S: Final = 0.015
-MAX_PIXELS: Final = 1920 * 1088
 MOST_REFUSED: Final = 3
 MAX_FOREIGN_SSRCS: Final = 4
 MOST_SECONDS_OVER: Final = 3
@@ -85,7 +83,7 @@ class Publisher(Peer):
         if not self._admit(packet):
             return False
         codec = receivers.codec_of(self._receiver, packet.payload_type)
-        if self._ssrc is None and codec in PREFERRED:
+        if self._ssrc is None and codec in CODECS:
             self._ssrc, self.codec, self._tap = packet.ssrc, codec, Tap(codec)
         if codec == "rtx":
             known = receivers.is_resend(self._receiver, packet.ssrc)
@@ -209,14 +207,18 @@ async def answer_publisher(
     """
     parsed = read(offer, any_profile=True)
     publisher = Publisher(on_unit, on_gap, on_audio, on_closed)
-    publisher.codec = next(codec for codec in PREFERRED if codec in parsed.video)
-    video = publisher.pc.addTransceiver("video", direction="recvonly")
-    video.setCodecPreferences(capabilities("video", [codec for codec in PREFERRED if codec in parsed.video]))
-    audio = None
-    if parsed.has_audio:
-        audio = publisher.pc.addTransceiver("audio", direction="recvonly")
-        audio.setCodecPreferences(capabilities("audio", ["opus"]))
-    await publisher.describe(parsed)
-    publisher.listen(video, audio)
-    await publisher.answer(network)
+    publisher.codec = next(codec for codec in CODECS if codec in parsed.video)
+    try:
+        video = publisher.pc.addTransceiver("video", direction="recvonly")
+        video.setCodecPreferences(capabilities("video", [codec for codec in CODECS if codec in parsed.video]))
+        audio = None
+        if parsed.has_audio:
+            audio = publisher.pc.addTransceiver("audio", direction="recvonly")
+            audio.setCodecPreferences(capabilities("audio", ["opus"]))
+        await publisher.describe(parsed)
+        publisher.listen(video, audio)
+        await publisher.answer(network)
+    except BaseException:
+        await publisher.close()
+        raise
     return publisher

@@ -13,8 +13,8 @@ from typing import Any, Final, Protocol, cast
 
 from engines.frame import RTP_CLOCK_HZ
 from server.door.broadcast import AccessUnit
-from server.door.streams import AUDIO_CLOCK_HZ
-from server.link import Flag, Kind, Message, Parser, ProtocolError, json_body
+from server.door.offer import CODECS
+from server.link import OPUS_CLOCK_HZ, Flag, Kind, Message, Parser, ProtocolError, json_body
 from server.pull.address import Address
 
 logger = logging.getLogger(__name__)
@@ -26,7 +26,6 @@ STEADY_S: Final = 10.0
 SILENCE_S: Final = 15.0
 """A reader gives up after 10 s itself, unless it hangs."""
 LOOK_S: Final = 1.0
-CODECS: Final = ("h264", "vp8")
 
 
 class Lost(Exception):
@@ -157,7 +156,7 @@ class Pull:
             key = bool(message.flags & Flag.KEY)
             self._listener.on_unit(AccessUnit(bytes(message.body), self._last_time, key, message.arrival_ns, 0))
         elif message.kind is Kind.AUDIO:
-            shift = (self._shift or 0) * AUDIO_CLOCK_HZ // RTP_CLOCK_HZ
+            shift = (self._shift or 0) * OPUS_CLOCK_HZ // RTP_CLOCK_HZ
             self._listener.on_audio(bytes(message.body), message.rtp_time + shift)
 
 

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from html import escape
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from server.door.access import ANY_VIEW, Caller, Right, require
 from server.door.latency import DEFAULT_S, KEPT_S
-from server.door.limits import MAX_JSON_BYTES, StreamName, read_body
+from server.door.limits import StreamName, read_json, takes_json
 from server.door.problems import BODY, may_be
-from server.redaction import Redaction, first_of
+from server.redaction import Redaction
 
 WEB: Final = Path(__file__).resolve().parents[2] / "client" / "web"
-
-M = TypeVar("M", bound=BaseModel)
 
 router = APIRouter()
 viewer_or_admin = require(*ANY_VIEW, Right.ADMIN)
@@ -34,15 +32,6 @@ class Budget(BaseModel):
 
     budget_ms: int = Field(ge=20, le=10_000)
     """Milliseconds from a frame's arrival until it is sent."""
-
-
-async def read_json(request: Request, kind: type[M]) -> M:
-    """A request's body as this kind of change; HTTPException as `read_body`, 422 with the first thing that is wrong."""
-    body = await read_body(request, "application/json", MAX_JSON_BYTES)
-    try:
-        return kind.model_validate_json(body)
-    except ValidationError as error:
-        raise HTTPException(422, first_of(error)) from None
 
 
 @router.get("/streams", tags=["Streams"], responses=may_be())
@@ -84,9 +73,7 @@ async def latency(
     tags=["Streams"],
     responses=may_be(*BODY, 404),
     dependencies=[Depends(require(Right.ADMIN))],
-    openapi_extra={
-        "requestBody": {"required": True, "content": {"application/json": {"schema": Budget.model_json_schema()}}}
-    },
+    openapi_extra=takes_json(Budget),
 )
 async def budget(stream: StreamName, request: Request) -> dict[str, Any]:
     """Give the stream's frames another budget, from the next one on."""
@@ -99,9 +86,7 @@ async def budget(stream: StreamName, request: Request) -> dict[str, Any]:
     "/streams/{stream}/redaction",
     tags=["Streams"],
     responses=may_be(*BODY, 404),
-    openapi_extra={
-        "requestBody": {"required": True, "content": {"application/json": {"schema": Redaction.model_json_schema()}}}
-    },
+    openapi_extra=takes_json(Redaction),
 )
 async def redaction(
     stream: StreamName, request: Request, caller: Annotated[Caller, Depends(require(Right.ADMIN))]

@@ -55,17 +55,21 @@ USED: Final[dict[Any, tuple[str, ...]]] = {
     H264Encoder: ("_packetize", "_split_bitstream"),
     Vp8Encoder: ("_packetize",),
 }
-INSTANCE: Final[dict[Any, tuple[str, ...]]] = {
-    RTCRtpReceiver: tuple(f"_RTCRtpReceiver__{name}" for name in ("jitter_buffer", "codecs", "rtx_ssrc")),
-    RTCRtpSender: tuple(
-        f"_RTCRtpSender__{name}"
-        for name in ("encoder", "rtp_header_extensions_map", "rtp_timestamp", "rtp_history", "lsr", "lsr_time")
+SET: Final[dict[tuple[Any, str], tuple[str, ...]]] = {
+    (RTCRtpReceiver, "__init__"): tuple(f"_RTCRtpReceiver__{name}" for name in ("jitter_buffer", "codecs", "rtx_ssrc")),
+    (RTCRtpReceiver, "_handle_rtp_packet"): ("_data",),
+    (RTCRtpSender, "__init__"): (
+        "_ssrc",
+        *(
+            f"_RTCRtpSender__{name}"
+            for name in ("encoder", "rtp_header_extensions_map", "rtp_timestamp", "rtp_history", "lsr", "lsr_time")
+        ),
     ),
-    RTCIceGatherer: ("_connection",),
-    RTCDtlsTransport: ("HeaderExtensionsMap",),
-    ice.Connection: ("_protocols",),
+    (RTCIceGatherer, "__init__"): ("_connection",),
+    (RTCDtlsTransport, "__init__"): ("HeaderExtensionsMap",),
+    (ice.Connection, "__init__"): ("_protocols",),
 }
-"""What instances have from their `__init__` on."""
+"""What methods set: instances have it from their `__init__` on, a packet once it is taken in."""
 
 
 class Changed(Exception):
@@ -81,9 +85,9 @@ def check() -> None:
         for name in names:
             if not hasattr(owner, name):
                 raise _changed(owner, name)
-    for owner, names in INSTANCE.items():
+    for (owner, method), names in SET.items():
         for name in names:
-            if name not in owner.__init__.__code__.co_names:
+            if name not in getattr(owner, method).__code__.co_names:
                 raise _changed(owner, name)
 
 

@@ -23,8 +23,6 @@ MID: Final = "urn:ietf:params:rtp-hdrext:sdes:mid"
 ABS_SEND_TIME: Final = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
 HISTORY_PACKETS: Final = 1024
 """Kept for each viewer to send again. Of aiortc's 128 one is gone after half a second, and Chromium then stands still for 3 s."""
-VIDEO_CLOCK_HZ: Final = 90_000
-AUDIO_CLOCK_HZ: Final = 48_000
 
 
 def packetise(codec: str, data: bytes, picture_id: int) -> list[bytes]:

@@ -30,7 +30,8 @@ GRACE_S: Final = 1
 
 
 class CannotServe(Exception):
-    """Not for want of right settings: somebody has the port, or a library is another one. The text is one line."""
+    """Not for want of right settings: somebody has the port, a library is another one, or a part of the door has failed. The
+    text is one line."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -101,7 +102,8 @@ class Signalled(uvicorn.Server):
 
 
 class Server(Signalled):
-    """Ends its long-lived responses before it waits for them, and exits with 0 on SIGINT and SIGTERM.
+    """Ends its long-lived responses before it waits for them, and exits with 0 on SIGINT and SIGTERM. Ends by itself when a part
+    of the door `has_failed`.
 
     Raises:
         SettingsError: a TLS certificate or key that cannot be used.
@@ -126,6 +128,8 @@ class Server(Signalled):
             )
         )
         self._door, self._listener, self._announce = door, listener, announce
+        self.has_failed = False
+        door.on_failed = self._fail
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -143,13 +147,16 @@ class Server(Signalled):
             connection.transport.abort()  # type: ignore[union-attr]
         await asyncio.sleep(0)
 
+    def _fail(self) -> None:
+        self.has_failed = self.should_exit = True
+
 
 def serve(settings: Settings, announce: Callable[[str], None], networks: Networks | None = None) -> None:
     """Serve until SIGINT or SIGTERM, with the built-in network unless others are given.
 
     Raises:
         SettingsError: settings that cannot be served with.
-        CannotServe: the port is taken, or aiortc is not the one we know.
+        CannotServe: the port is taken, aiortc is not the one we know, or a part of the door has failed while it served.
     """
     logs.set_up("door", as_json=settings.log_json, verbose=settings.verbose)
     try:
@@ -157,4 +164,7 @@ def serve(settings: Settings, announce: Callable[[str], None], networks: Network
     except rtp.Changed as error:
         raise CannotServe(str(error)) from error
     with listen(settings.host, settings.port) as listener:
-        Server(door, listener, announce).run(sockets=[listener])
+        server = Server(door, listener, announce)
+        server.run(sockets=[listener])
+    if server.has_failed:
+        raise CannotServe("a part of the server has failed, which the log tells of above: start it again")

@@ -72,7 +72,7 @@ class Sessions:
         """
         now_s = time.monotonic()
         if not self._rate.allow(address, now_s):
-            raise Refused(429, "at most 5 offers a second", 1)
+            raise Refused(429, f"at most {OfferRate.PER_SECOND} offers a second", 1)
         if self.count(kind) >= self._caps[kind]:
             raise Refused(503, f"as many {kind}s already as there may be (--max-{PLACES[kind]})", 5)
         waiting = [session for session in self._sessions.values() if not session.connected]

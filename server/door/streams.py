@@ -12,9 +12,9 @@ from server.door.delay import HeldBack
 from server.door.feed import KEY_INTERVAL_NS, Feed, FeedClock
 from server.door.latency import LatencyLog
 from server.door.viewers import Viewer
+from server.link import OPUS_CLOCK_HZ
 
 STALLED_NS: Final = 2_000_000_000
-AUDIO_CLOCK_HZ: Final = 48_000
 REMEMBERED_UNITS: Final = 128
 STANDING_FEEDS: Final = ("redacted", "overlay", "raw")
 FULL: Final = "full"
@@ -79,7 +79,7 @@ class Stream:
     budget_ms: int = 100
     """From a frame's arrival until it is sent."""
     audio: AudioBroadcast = field(default_factory=AudioBroadcast)
-    audio_clock: FeedClock = field(default_factory=lambda: FeedClock(AUDIO_CLOCK_HZ))
+    audio_clock: FeedClock = field(default_factory=lambda: FeedClock(OPUS_CLOCK_HZ))
     source: Source | None = None
     codec: str = ""
     size: tuple[int, int] | None = None

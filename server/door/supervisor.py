@@ -283,7 +283,6 @@ class Supervisor:
             else:
                 studio.missed_pings += 1
                 studio.send(Kind.PING)
-        self.metrics.link_backlog.set(self.backlog_bytes)
 
     def _reap(self) -> bool:
         """Collect the processes that have ended; true while some have not."""

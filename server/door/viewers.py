@@ -8,11 +8,13 @@ from typing import Final
 
 from aiortc import RTCDataChannel, RTCRtpSender
 
+from engines.frame import RTP_CLOCK_HZ
 from server.door import senders
 from server.door.broadcast import AudioBroadcast, AudioTrack, Broadcast, FeedTrack
 from server.door.network import Network
 from server.door.offer import read
 from server.door.peers import ANY_NETWORK, Peer, capabilities
+from server.link import OPUS_CLOCK_HZ
 
 MAX_BUFFERED_BYTES: Final = 16 << 10
 CHANNEL: Final = "fancam"
@@ -31,21 +33,28 @@ class Viewer(Peer):
         self._sender: RTCRtpSender | None = None
         self._packer: senders.Packer | None = None
 
-    def show(self, sender: RTCRtpSender, track: FeedTrack, broadcast: Broadcast) -> None:
+    def show(self, broadcast: Broadcast) -> None:
+        track = broadcast.attach()
+        sender = self._add(track, [broadcast.codec])
         self._sender, self._packer = sender, senders.Packer(track.note_remb)
-        self._tracks.append(track)
         senders.pack_with(sender, self._packer)
-        senders.report_arrivals(sender, self._packer, senders.VIDEO_CLOCK_HZ)
+        senders.report_arrivals(sender, self._packer, RTP_CLOCK_HZ)
         senders.on_path_report(sender, track.note_report)
         senders.limit_resends(sender, track.may_resend)
         senders.on_key_request(sender, track.ask_for_key)
         senders.set_playout_delay(sender, *PLAYOUT_MS)
 
-    def sound(self, sender: RTCRtpSender, track: AudioTrack) -> None:
-        self._tracks.append(track)
+    def sound(self, audio: AudioBroadcast) -> None:
+        sender = self._add(audio.attach(), ["opus"])
         packer = senders.Packer(lambda bit_rate: None)
         senders.pack_with(sender, packer)
-        senders.report_arrivals(sender, packer, senders.AUDIO_CLOCK_HZ)
+        senders.report_arrivals(sender, packer, OPUS_CLOCK_HZ)
+
+    def _add(self, track: FeedTrack | AudioTrack, codecs: Sequence[str]) -> RTCRtpSender:
+        self._tracks.append(track)
+        transceiver = self.pc.addTransceiver(track, direction="sendonly")
+        transceiver.setCodecPreferences(capabilities(track.kind, codecs))
+        return transceiver.sender
 
     def take_channel(self, channel: RTCDataChannel) -> None:
         if channel.label == CHANNEL:
@@ -86,21 +95,15 @@ async def answer_viewer(
     parsed = read(offer)
     broadcast = pick(parsed.video)
     viewer = Viewer(on_closed)
-    track = broadcast.attach()
     try:
-        video = viewer.pc.addTransceiver(track, direction="sendonly")
-        video.setCodecPreferences(capabilities("video", [broadcast.codec]))
+        viewer.show(broadcast)
         if audio is not None and parsed.has_audio:
-            heard = audio.attach()
-            sound = viewer.pc.addTransceiver(heard, direction="sendonly")
-            sound.setCodecPreferences(capabilities("audio", ["opus"]))
-            viewer.sound(sound.sender, heard)
-        viewer.show(video.sender, track, broadcast)
+            viewer.sound(audio)
         if metadata:
             viewer.pc.on("datachannel", viewer.take_channel)
         await viewer.describe(parsed)
         await viewer.answer(network)
     except BaseException:
-        track.stop()
+        await viewer.close()
         raise
     return viewer

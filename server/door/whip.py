@@ -157,10 +157,9 @@ async def patch(session: Session, request: Request) -> Response:
 
 
 async def delete(session: Session, request: Request) -> Response:
-    door = request.app.state.door
-    door.sessions.forget(session)
-    if session.peer is not None:
-        await session.peer.close()
+    assert session.peer is not None
+    request.app.state.door.sessions.forget(session)
+    await session.peer.close()
     return Response(status_code=200)
 
 

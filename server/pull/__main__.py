@@ -14,9 +14,8 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from engines.frame import RTP_CLOCK_HZ
-from server.link import NO_FLAGS, Flag, Kind, Message, Parser
+from server.link import NO_FLAGS, OPUS_CLOCK_HZ, Flag, Kind, Message, Parser
 from server.pull.address import Refused, Silent, SourceError
-from server.pull.sound import OPUS_HZ
 from server.pull.source import Source
 from server.studio.outbox import Outbox
 
@@ -62,7 +61,7 @@ class Reader:
             self._outbox.send(Kind.ACCESS_UNIT, 0, data, Flag.KEY if key else NO_FLAGS, placed, arrival_ns)
 
         def on_audio(payload: bytes, rtp_time: int) -> None:
-            self._outbox.send(Kind.AUDIO, 0, payload, rtp_time=round(begin_s * OPUS_HZ) + rtp_time)
+            self._outbox.send(Kind.AUDIO, 0, payload, rtp_time=round(begin_s * OPUS_CLOCK_HZ) + rtp_time)
 
         source.run(on_video, on_audio)
 

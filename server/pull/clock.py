@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from engines.frame import RTP_CLOCK_HZ
+
 MAX_JUMP_S: Final = 10.0
-TICK_S: Final = 1 / 90_000
+TICK_S: Final = 1 / RTP_CLOCK_HZ
 
 
 def time_of(packet: Any) -> float | None:

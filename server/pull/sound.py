@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import av
 
+from server.link import OPUS_CLOCK_HZ
 from server.pull.clock import time_of
 
-OPUS_HZ: Final = 48_000
 OPUS_SAMPLES: Final = 960
 MAX_DRIFT_S: Final = 0.1
 """Sound whose times are off by more than this from the samples counted has a hole, or began anew."""
@@ -24,9 +24,9 @@ class Opus:
         if self._untouched:
             return
         self._encoder = av.CodecContext.create("libopus", "w")
-        self._encoder.sample_rate, self._encoder.layout, self._encoder.format = OPUS_HZ, "stereo", "s16"
-        self._encoder.time_base = Fraction(1, OPUS_HZ)
-        self._resampler = av.AudioResampler("s16", "stereo", OPUS_HZ, OPUS_SAMPLES)
+        self._encoder.sample_rate, self._encoder.layout, self._encoder.format = OPUS_CLOCK_HZ, "stereo", "s16"
+        self._encoder.time_base = Fraction(1, OPUS_CLOCK_HZ)
+        self._resampler = av.AudioResampler("s16", "stereo", OPUS_CLOCK_HZ, OPUS_SAMPLES)
         self._samples = 0
         self._start_s = 0.0
         self._taken_s: float | None = None
@@ -46,10 +46,10 @@ class Opus:
             self._follow(frame)
             frame.pts = None
             for part in self._resampler.resample(frame):
-                part.pts, part.time_base = self._samples, Fraction(1, OPUS_HZ)
+                part.pts, part.time_base = self._samples, Fraction(1, OPUS_CLOCK_HZ)
                 self._samples += part.samples
                 for encoded in self._encoder.encode(part):
-                    yield bytes(encoded), self._start_s + (encoded.pts or 0) / OPUS_HZ
+                    yield bytes(encoded), self._start_s + (encoded.pts or 0) / OPUS_CLOCK_HZ
 
     def _follow(self, frame: Any) -> None:
         """Keep to the source's times, which samples alone do not after a hole."""

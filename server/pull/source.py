@@ -12,11 +12,12 @@ import av
 
 from engines.codecs.decode import Codec
 from engines.frame import RTP_CLOCK_HZ
+from server.link import OPUS_CLOCK_HZ
 from server.pull.address import Refused, Silent, SourceError
 from server.pull.clock import Clock
 from server.pull.opening import TIMED_OUT, Opened, open_source, reason
 from server.pull.pace import FilePace, LivePace
-from server.pull.sound import OPUS_HZ, Opus
+from server.pull.sound import Opus
 from server.pull.video import CannotPass, Passing, Recoding, Unit
 
 SOUND_AHEAD_S: Final = 0.1
@@ -168,7 +169,7 @@ class Source:
                 return
             self._sounds.popleft()
             if placed_s >= self._clock.begin_s:
-                on_audio(payload, round(placed_s * OPUS_HZ))
+                on_audio(payload, round(placed_s * OPUS_CLOCK_HZ))
 
     def _begin(self, stream: Any) -> Passing | Recoding:
         if self._may_pass:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import av
 
-from engines.bitstream import Refusable, has_headers, picture_size
+from engines.bitstream import MAX_PIXELS, Refusable, has_headers, picture_size
 from engines.codecs.decode import Codec
 from engines.codecs.encode import Encoder
 from engines.codecs.files import turn_upright
@@ -16,7 +16,6 @@ from engines.frame import RTP_CLOCK_HZ
 from server.pull.clock import Clock, time_of
 
 LONGEST_PX: Final = 1920
-LARGEST_PX: Final = LONGEST_PX * 1088
 LARGEST_SOURCE_PX: Final = 4096 * 2304
 USUAL_FPS: Final = 30
 MAX_FPS: Final = 240
@@ -60,7 +59,7 @@ class Passing:
         if context.name not in ("h264", "vp8") or context.has_b_frames:
             raise CannotPass
         self.codec: Codec = context.name
-        if context.width * context.height > LARGEST_PX:
+        if context.width * context.height > MAX_PIXELS:
             raise CannotPass
         self._clock, self._step_s = clock, step_of(stream)
         self._filter = av.BitStreamFilterContext("h264_mp4toannexb", stream) if self.codec == "h264" else None
@@ -91,7 +90,7 @@ class Passing:
             size = picture_size(self.codec, data)
         except Refusable:
             raise CannotPass(packet) from None
-        if size is not None and size[0] * size[1] > LARGEST_PX:
+        if size is not None and size[0] * size[1] > MAX_PIXELS:
             raise CannotPass(packet)
         return data
 
@@ -138,6 +137,6 @@ class Recoding:
 
 def fitting(width: int, height: int) -> tuple[int, int]:
     """An even size of the same shape: the picture's own, or where that is too large one with 1920 at its longer side."""
-    too_large = width * height > LARGEST_PX
-    scale = min(LONGEST_PX / max(width, height), (LARGEST_PX / (width * height)) ** 0.5) if too_large else 1.0
+    too_large = width * height > MAX_PIXELS
+    scale = min(LONGEST_PX / max(width, height), (MAX_PIXELS / (width * height)) ** 0.5) if too_large else 1.0
     return int(width * scale) // 2 * 2, int(height * scale) // 2 * 2

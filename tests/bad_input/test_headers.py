@@ -12,10 +12,9 @@ from collections.abc import Callable
 import pytest
 from aiortc import RTCSessionDescription
 
-from engines.bitstream import Refusable, is_key, picture_size
+from engines.bitstream import MAX_PIXELS, Refusable, is_key, picture_size
 from engines.codecs.decode import DecodeError, VideoDecoder
 from server.door import senders
-from server.door.publishers import MAX_PIXELS
 from tests.bad_input.serving import Server
 from tests.server.door.plain import FRAME_TICKS, Sender, encoded
 

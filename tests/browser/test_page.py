@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 from benchmarks.browser import Server, publishing
 from engines.scene.marker import read_marker
 from tests.browser.conftest import FIND_JS, SceneFiles, Watched, wait_for_streams
+from tests.server.door.running import Running, running_door, wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -94,6 +96,81 @@ def test_own_camera_is_shown_redacted(server: Server, scene: SceneFiles, open_pa
     assert watched.complaints == []
     watched.page.click("#camera")
     wait_for_streams(server)
+
+
+@pytest.fixture
+def narrow() -> Iterator[Running]:
+    """A door with one place; its studio has no pixels."""
+    with running_door(max_streams=1) as door:
+        yield door
+
+
+@contextmanager
+def place_taken(door: Running, scene: SceneFiles) -> Iterator[None]:
+    with publishing(scene.video, f"{door.url}/whip/demo"):
+        wait_until(lambda: door.ask("GET", "/streams").json()["streams"], "the stream that takes the place")
+        yield
+
+
+def use_camera(watched: Watched) -> None:
+    """Clicks the button and keeps hold of the webcam that the page gets, as `webcam`."""
+    watched.page.evaluate("""() => {
+      const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+      navigator.mediaDevices.getUserMedia = async (wanted) => (globalThis.webcam = await ask(wanted));
+    }""")
+    watched.page.click("#camera")
+
+
+def says(watched: Watched, text: str) -> None:
+    watched.until(lambda: text in watched.page.inner_text("#notice"), f"a notice of {text}")
+
+
+def is_let_go(watched: Watched) -> bool:
+    """The webcam is off and can be used again."""
+    off = watched.page.evaluate("webcam.getTracks().every((track) => track.readyState === 'ended')")
+    return bool(off) and watched.page.inner_text("#camera:enabled", timeout=3000) == "Use my camera"
+
+
+def test_a_camera_without_a_place_says_so_and_is_stopped_or_waits_for_one(
+    narrow: Running, scene: SceneFiles, open_page: Open
+) -> None:
+    watched = open_page(narrow.url)
+    page = watched.page
+    with place_taken(narrow, scene):
+        use_camera(watched)
+        says(watched, "--max-streams")
+        page.click("text=Stop camera", timeout=3000)
+        assert is_let_go(watched)
+        assert not page.is_visible("#notice")
+        page.click("#camera")
+        says(watched, "--max-streams")
+    watched.until(lambda: page.evaluate("document.getElementById('streams').value") == "camera", "the camera")
+    watched.until(lambda: not page.is_visible("#notice"), "nothing to complain of")
+    page.click("text=Stop camera")
+    assert is_let_go(watched)
+
+
+def test_a_camera_that_is_unplugged_before_it_is_shown_is_let_go(
+    narrow: Running, scene: SceneFiles, open_page: Open
+) -> None:
+    watched = open_page(narrow.url)
+    with place_taken(narrow, scene):
+        use_camera(watched)
+        says(watched, "--max-streams")
+        watched.page.evaluate("webcam.getTracks()[0].dispatchEvent(new Event('ended'))")
+        says(watched, "unplugged")
+        assert is_let_go(watched)
+
+
+def test_a_camera_that_may_not_come_back_is_let_go(narrow: Running, open_page: Open) -> None:
+    watched = open_page(narrow.url)
+    use_camera(watched)
+    watched.rises("redacted")
+    watched.page.route("**/whip/*", lambda route: route.fulfill(status=403, json={"detail": "not any more"}))
+    publisher = next(one for one in list(narrow.door.sessions._sessions.values()) if one.kind == "publisher")
+    narrow.loop.call_soon_threadsafe(narrow.door.sessions.end, publisher)
+    says(watched, "not any more")
+    assert is_let_go(watched)
 
 
 def spread(luma: np.ndarray, xyxy_px: list[float]) -> float:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from server.door.broadcast import MAX_QUEUED, Broadcast
 from server.door.streams import Refused
-from server.link import Kind, Message, json_body
+from server.link import NO_FLAGS, Flag, Kind, Message, json_body
 from tests.server.door.house import MS, House, S, shown
 
 
@@ -104,6 +105,19 @@ def test_the_slowest_viewer_s_bit_rate_is_passed_on_but_not_every_wobble(house: 
         house.wait(600)
     told = [message.json()["bit_rate"] for message in house.port.sent if message.kind is Kind.FEED_RATE]
     assert told == [800_000, 400_000]
+
+
+def test_frames_that_a_slow_viewer_never_gets_are_counted() -> None:
+    house = House(make_broadcast=Broadcast)
+    house.publish()
+    watcher = house.watch()
+    watcher.feed.broadcast.attach()
+    for number in range(MAX_QUEUED + 5):
+        flags = Flag.KEY if number == 0 else NO_FLAGS
+        house.encoded(watcher, 3000 * number, flags, b"\x00\x00\x00\x01\x41picture")
+    text = house.metrics.text().decode()
+    assert f'fancam_dropped_frames_total{{reason="slow_viewer"}} {MAX_QUEUED + 1}.0' in text
+    assert 'fancam_dropped_frames_total{reason="viewer_before_key"} 4.0' in text
 
 
 def test_a_studio_that_sends_nothing_for_a_feed_is_covered_within_a_second(house: House) -> None:

@@ -24,7 +24,6 @@ def test_an_input_that_ends_just_as_another_takes_its_place_takes_nothing_along(
         inputs = Inputs(Settings(), house.hub, delay, sessions, house.metrics, lambda: None)
         first, second = Input(inputs, "lobby", CAMERA), Input(inputs, "lobby", CAMERA)
         for one in (first, second):
-            sessions.take_place()
             one.on_ready()
         assert not first.on_lost(Lost("ended", "it was just over"))
         assert house.hub.streams["lobby"].source is second.source

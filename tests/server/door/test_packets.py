@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
 from types import SimpleNamespace
@@ -151,7 +152,8 @@ def test_times_rise_although_the_source_begins_again() -> None:
 
 
 def test_a_viewer_that_stands_still_loses_whole_frames_and_the_others_none(clock: Clock) -> None:
-    feed, asked = Broadcast("h264"), list[int]()
+    feed, asked, dropped = Broadcast("h264"), list[int](), Counter[str]()
+    feed.on_dropped = lambda reason, count: dropped.update({reason: count})
     quick, stuck = feed.attach(), feed.attach()
     seen: list[int] = []
     for number in range(MAX_QUEUED + 20):
@@ -167,7 +169,7 @@ def test_a_viewer_that_stands_still_loses_whole_frames_and_the_others_none(clock
     feed.push(unit(100))
     assert numbers(stuck) == [99, 100]
     assert numbers(quick) == [98, 99, 100]
-    assert stuck.dropped == MAX_QUEUED + 20 + 1
+    assert dropped == {"slow_viewer": MAX_QUEUED + 1, "viewer_before_key": 19 + 1}
 
 
 def troubled(feed: Broadcast, viewer: FeedTrack, clock: Clock, bit_rate: int) -> None:

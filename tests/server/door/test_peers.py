@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from server.door.broadcast import AudioBroadcast, Broadcast
 from server.door.offer import OfferError
+from server.door.publishers import answer_publisher
+from server.door.viewers import answer_viewer
 from tests.server.door.plain import Sender, Taker, answered, encoded
 from tests.server.door.rtc import until
 from tests.server.door.stage import Stage, sockets
@@ -69,6 +71,41 @@ def test_an_offer_that_aiortc_cannot_take_is_400_and_leaves_no_socket(pattern: s
     assert caught.value.status == 400
     assert "\n" not in caught.value.text
     assert sockets() <= before
+
+
+def test_answers_that_are_broken_off_leave_no_task_no_viewer_and_no_socket() -> None:
+    async def run() -> None:
+        feed, sound, takes = Broadcast("h264"), AudioBroadcast(), Taker(sound=True)
+        offers = [Sender(sound=True), takes]
+        texts = [await one.offer() for one in offers]
+        closed: list[str] = []
+        before, opened = asyncio.all_tasks(), sockets()
+        for work in (
+            answer_publisher(
+                texts[0], on_unit=print, on_gap=print, on_audio=print, on_closed=lambda: closed.append("publisher")
+            ),
+            answer_viewer(
+                texts[1],
+                pick=lambda codecs: feed,
+                audio=sound,
+                metadata=True,
+                on_closed=lambda: closed.append("viewer"),
+            ),
+        ):
+            answering = asyncio.ensure_future(work)
+            await asyncio.sleep(0)
+            answering.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await answering
+        assert closed == ["publisher", "viewer"]
+        assert sockets() == opened
+        assert feed.viewers == 0
+        assert not sound._viewers
+        await until(lambda: asyncio.all_tasks() <= before, "an end of all tasks")
+        for one in offers:
+            await one.pc.close()
+
+    asyncio.run(run())
 
 
 def test_the_answer_has_our_codecs_an_offered_profile_and_host_candidates_only() -> None:

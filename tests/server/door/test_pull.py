@@ -227,7 +227,11 @@ def test_inputs_take_the_places_of_publishers(start_door: Callable[..., Running]
         assert put(door, "two", f"{server.url}/a.ts").status == 503
         assert door.ask("DELETE", "/streams/one/input").status == 204
         assert put(door, "two", f"{server.url}/a.ts").status == 201
-    assert asyncio.run(_offer(door, "three")).status == 503
+        assert put(door, "two", f"{server.url}/a.ts").status == 200, "the one before has a place that this one takes"
+        assert put(door, "three", f"{server.url}/a.ts").status == 503
+        assert door.ask("DELETE", "/streams/two/input").status == 204
+        assert put(door, "three", f"{server.url}/a.ts").status == 201
+    assert asyncio.run(_offer(door, "four")).status == 503
 
 
 def test_credentials_are_not_logged(start_door: Callable[..., Running], caplog: pytest.LogCaptureFixture) -> None:

@@ -36,16 +36,18 @@ def test_a_name_that_has_gone_is_told_at_the_start(owner: type, name: str, monke
 
 
 @pytest.mark.parametrize(
-    ("owner", "name"), [(owner, name) for owner, names in rtp.INSTANCE.items() for name in names], ids=str
+    ("owner", "method", "name"),
+    [(owner, method, name) for (owner, method), names in rtp.SET.items() for name in names],
+    ids=str,
 )
 def test_an_attribute_that_has_gone_is_told_at_the_start(
-    owner: type, name: str, monkeypatch: pytest.MonkeyPatch
+    owner: type, method: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def init(self: object) -> None:
+    def sets(self: object) -> None:
         pass
 
-    init.__code__ = init.__code__.replace(co_names=tuple(other for other in rtp.INSTANCE[owner] if other != name))
-    monkeypatch.setattr(owner, "__init__", init)
+    sets.__code__ = sets.__code__.replace(co_names=tuple(other for other in rtp.SET[owner, method] if other != name))
+    monkeypatch.setattr(owner, method, sets)
     with pytest.raises(rtp.Changed, match=re.escape(name)):
         rtp.check()
 

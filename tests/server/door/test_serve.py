@@ -74,6 +74,16 @@ def test_a_studio_does_not_outlive_a_door_that_is_killed() -> None:
         wait_until(lambda: all(map(is_gone, studios)), "the studio's end")
 
 
+def test_it_ends_with_1_when_a_part_of_it_has_failed_so_that_a_service_manager_starts_it_again() -> None:
+    code = "from client.cli.main import main; from server.door.hub import Hub; Hub.tick = lambda hub: 1 / 0; main()"
+    done = subprocess.run([sys.executable, "-P", "-c", code, *SERVE[-1:], "--port", "0"],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "ZeroDivisionError" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("fancam serve: ")
+
+
 @pytest.mark.parametrize(
     ("flags", "status", "says"),
     [
