@@ -5,7 +5,7 @@ Covers are painted on the three planes of a copy, before any encoding, and destr
 - `solid` leaks only where somebody is and how large: the default;
 - `mosaic` looks like 4 × 4 cells of what is covered, and tells its mean colour alone: that in 8 levels, held for half a second,
   under noise that makes the cells and stays the same for a track's life. 4 × 4 cells of the face itself
-  named 46 of 100 people to a trained attacker (the attack is of McPherson et al., arXiv 1609.00408);
+  named 46 % of 40 people to a trained attacker (the attack is of McPherson et al., arXiv 1609.00408);
 - `blur` is that mosaic smoothed, never a blur of the face itself (Revelio, arXiv 2506.12344).
 """
 
