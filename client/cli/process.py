@@ -82,7 +82,7 @@ def command(
     from av import FFmpegError
 
     from client.cli.main import Failure
-    from client.cli.networks import chosen
+    from client.cli.networks import check_word, chosen
     from client.cli.progress import progress
     from engines.codecs.files import FileError
     from engines.detect.networks import open_networks
@@ -90,15 +90,11 @@ def command(
     from engines.offline import Options, process
     from engines.render.camera import PRESETS
     from engines.render.redact import STYLES
-    from engines.runtimes import KINDS, RuntimeFailure
+    from engines.runtimes import GPU_KINDS, KINDS, RuntimeFailure
 
-    for name, value, known in (
-        ("style", style, STYLES),
-        ("preset", preset, PRESETS),
-        ("runtime", runtime, ("auto", *KINDS)),
-    ):
-        if value not in known:
-            raise typer.BadParameter(f"{value!r} is not one of {', '.join(known)}", param_hint=f"--{name}")
+    check_word("style", style, STYLES)
+    check_word("preset", preset, tuple(PRESETS))
+    check_word("runtime", runtime, ("auto", *KINDS, *GPU_KINDS))
     started = time.monotonic()
     try:
         networks = chosen(model or ())
