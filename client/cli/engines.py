@@ -51,7 +51,6 @@ def build(
     side: Annotated[int, typer.Option(min=0, help="Side of the pictures in px, for a network that takes any.")] = 0,
     workspace: Annotated[int, typer.Option(min=0, help="Most GPU memory while building, MiB; 0: no limit.")] = 0,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Build a plan that is there anew.")] = False,
-    gpu: Annotated[int, typer.Option(min=0, help="Number of the GPU.")] = 0,
     folder: Folder = None,
 ) -> None:
     if fp16 and int8:
@@ -68,7 +67,7 @@ def build(
     settings = Settings(buckets, (side, side) if side else None, workspace)
     precision = "fp16" if fp16 else "int8" if int8 else None
     with failing():
-        target, there = _opened(gpu, folder)
+        target, there = _opened(folder)
         for file in _files(model, sizes, precision, there.folder):
             _build(file, target, settings, there, precision, rebuild)
 
@@ -90,14 +89,14 @@ def list_plans(
         print(f"{key.onnx[:12]}  {key.precision}  {width} × {height}  batches {batches}  {_where(key.target)}")
 
 
-def _opened(gpu: int, folder: Path | None) -> tuple[Any, Any]:
+def _opened(folder: Path | None) -> tuple[Any, Any]:
     """What to build for, and where plans lie."""
     from engines.plans.gpu import read_gpu
     from engines.plans.store import Store
     from engines.plans.trt import load_trt, target_of
 
     trt = load_trt(LIBRARY)
-    return target_of(trt, read_gpu(gpu)), Store(folder)
+    return target_of(trt, read_gpu()), Store(folder)
 
 
 def _where(target: Any) -> str:

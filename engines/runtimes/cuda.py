@@ -38,15 +38,15 @@ def checked(answer: tuple[Any, ...]) -> Any:
 class Gpu:
     """The device's primary context, and a stream in it."""
 
-    def __init__(self, index: int = 0) -> None:
+    def __init__(self) -> None:
         self._thread = get_ident()
         try:
             pycuda.init()
-            self._context = pycuda.Device(index).retain_primary_context()
+            self._context = pycuda.Device(0).retain_primary_context()
             with self:
                 self._stream = pycuda.Stream(NON_BLOCKING)
         except pycuda.Error as error:
-            raise CudaFailure(f"GPU {index} cannot be used: {error}") from error
+            raise CudaFailure(f"the GPU cannot be used: {error}") from error
         self.handle: int = self._stream.handle
 
     def __enter__(self) -> Self:

@@ -22,7 +22,7 @@ def rtx(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if on a GPU: the library is TensorRT for RTX, which builds without one."""
     pytest.importorskip("tensorrt_rtx_bindings", reason="TensorRT for RTX is not installed: pip install 'fancam[rtx]'")
     monkeypatch.setattr(engines, "LIBRARY", "tensorrt_rtx_bindings")
-    monkeypatch.setattr(gpu, "read_gpu", lambda index: H200)
+    monkeypatch.setattr(gpu, "read_gpu", lambda: H200)
 
 
 @pytest.mark.usefixtures("rtx")
