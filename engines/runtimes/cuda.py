@@ -15,28 +15,18 @@ import pycuda.driver as pycuda
 from cuda.bindings import driver
 from numpy.typing import NDArray
 
+from engines.runtimes.driver import CudaFailure, checked
+
 NON_BLOCKING: Final = 1
 """CU_STREAM_NON_BLOCKING: the default stream, on which others may work, is not waited for."""
 
 
-class CudaFailure(Exception):
-    """The driver refused; the text says what."""
-
-
-def checked(answer: tuple[Any, ...]) -> Any:
-    """What a call of cuda-bindings gives beside its error.
+class Gpu:
+    """The device's primary context, and a stream in it.
 
     Raises:
-        CudaFailure: that is none of success.
+        CudaFailure: the driver refused what was called in the context.
     """
-    error, *values = answer
-    if error != driver.CUresult.CUDA_SUCCESS:
-        raise CudaFailure(f"the NVIDIA driver says {error.name}")
-    return values[0] if values else None
-
-
-class Gpu:
-    """The device's primary context, and a stream in it."""
 
     def __init__(self) -> None:
         self._thread = get_ident()
@@ -53,8 +43,10 @@ class Gpu:
         self._context.push()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, error: object, __: object) -> None:
         pycuda.Context.pop()
+        if isinstance(error, pycuda.Error):
+            raise CudaFailure(f"the GPU cannot be used: {error}") from error
 
     def page_locked(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
         """Host memory, zeroed, that is copied from and to without the CPU."""

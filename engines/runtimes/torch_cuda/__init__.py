@@ -105,7 +105,7 @@ class TorchCudaRuntime(OnGpu):
         if batch not in self._ready:
             try:
                 self._ready[batch] = self._prepare(batch)
-            except torch.OutOfMemoryError as error:
+            except RuntimeError as error:  # of memory, the compiler, a capture
                 raise RuntimeFailure(f"{self._model}, {batch} at a time: {str(error).splitlines()[0]}") from error
         ready = self._last = self._ready[batch]
         if self._frames is None:
