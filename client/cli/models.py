@@ -164,8 +164,9 @@ def _add(
 ) -> Any:
     """Raises BadModel or OSError."""
     from engines.detect.trial import try_model
+    from engines.disk import sha256_of
     from engines.models.onnx_file import check
-    from engines.models.registry import Model, sha256_of
+    from engines.models.registry import Model
 
     there.check_free(name)
     check(file)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from hashlib import file_digest
 from pathlib import Path
 from types import ModuleType
 
+from engines.disk import sha256_of
 from engines.plans.gpu import read_gpu
 from engines.plans.store import Plan, PlanError, Store
 from engines.plans.trt import target_of
@@ -25,7 +25,6 @@ def load_plan(trt: ModuleType, model: Path, size: tuple[int, int] | None = None)
 def onnx_sha256(model: Path) -> str:
     """Raises `PlanError`: it cannot be read."""
     try:
-        with model.open("rb") as file:
-            return file_digest(file, "sha256").hexdigest()
+        return sha256_of(model)
     except OSError as error:
         raise PlanError(f"cannot read {model}: {error.strerror}") from error
