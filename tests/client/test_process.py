@@ -278,6 +278,14 @@ def test_a_wrong_word_is_a_usage_error_that_names_the_right_ones(
     assert value in said
 
 
+def test_the_help_says_that_fancams_show_faces_and_what_the_presets_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("process", "--help") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Cut one video per person seen for a second; faces in these videos are not covered." in said
+    assert "each (faces not covered), tracks.csv" in said
+    assert "seeds: 200x630, full body, the size of an earlier cutter's videos" in said
+
+
 @pytest.mark.parametrize("kind", GPU_KINDS)
 def test_a_gpu_s_runtime_that_cannot_be_used_is_one_line_that_says_why(
     tmp_path: Path, kind: RuntimeKind, capsys: pytest.CaptureFixture[str]
