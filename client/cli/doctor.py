@@ -151,7 +151,9 @@ def _network(port: int) -> Iterator[Finding]:
         rtp.check()
         yield Finding("aiortc", True, "as tested")
     except rtp.Changed as error:
-        yield Finding("aiortc", False, str(error), "install the version that Fancam names: pip install fancam")
+        yield Finding(
+            "aiortc", False, str(error), "install the version that Fancam names: pip install -e . in the checkout"
+        )
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -129,7 +129,9 @@ def _export(net: str, path: Path, precision: str) -> None:
         from client.cli.export import write_converted
         from engines.train.export import ExportError
     except ModuleNotFoundError as error:
-        raise Failure(f"{error.name} is not installed: {net} is made by pip install 'fancam[train]'") from None
+        raise Failure(
+            f"{error.name} is not installed: {net} is made by pip install -e '.[train]' in the checkout"
+        ) from None
     try:
         write_converted(net, path, precision)
     except ExportError as error:

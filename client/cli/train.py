@@ -52,7 +52,9 @@ def faces(
         from engines.train import formats, held_out, trainer, workers
         from engines.train import scenes as drawn
     except ModuleNotFoundError as error:
-        raise Failure(f"{error.name} is not installed: training needs pip install 'fancam[train]'") from None
+        raise Failure(
+            f"{error.name} is not installed: training needs pip install -e '.[train]' in the checkout"
+        ) from None
     import math
     import os
 
