@@ -252,14 +252,12 @@ class RedactedFrame:
     It owns `picture` until `release()`, which the encoder's caller invokes once the encoder has returned.
     """
 
-    __slots__ = ("_pool", "picture", "reason", "rtp_time")
+    __slots__ = ("_pool", "picture", "rtp_time")
 
-    def __init__(self, picture: Picture, pool: PicturePool, rtp_time: int, reason: str | None, *, seal: object) -> None:
+    def __init__(self, picture: Picture, pool: PicturePool, rtp_time: int, *, seal: object) -> None:
         if seal is not REDACTOR_SEAL:
             raise TypeError("only the redactor makes a RedactedFrame")
         self.picture, self._pool, self.rtp_time = picture, pool, rtp_time
-        self.reason = reason
-        """Why this is a slate, or None when it is the stream's own covered picture."""
 
     def release(self) -> None:
         self._pool.give_back(self.picture)

@@ -97,7 +97,7 @@ def open_runtime(
         return TensorRtRuntime(*open_plan(model, (height, width)), outputs, ends=ends)
     from engines.runtimes.onnxruntime import OnnxRuntime
 
-    return OnnxRuntime(model, height, width, precision, threads)
+    return OnnxRuntime(model, height, width, threads)
 
 
 def read_signature(model: Path, kind: RuntimeKind = "openvino") -> Signature:
