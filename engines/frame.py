@@ -142,6 +142,11 @@ class Frame:
         return cls(y, u, v, rtp_time, arrival_ns, ledger or Ledger(arrived=arrival_ns), video)
 
 
+def centres(boxes: F32) -> F32:
+    """(n, 2) px of boxes (n, 4) xyxy."""
+    return ((boxes[:, :2] + boxes[:, 2:]) / 2).astype(np.float32)
+
+
 @dataclass(frozen=True, slots=True)
 class Detections:
     """What the network found in one frame.

@@ -11,16 +11,10 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from client.cli.main import VERBS, Failure
+from client.cli.main import Failure
+from client.cli.verb import group
 
-APP = typer.Typer(
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    no_args_is_help=True,
-    help=VERBS["engines"],
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+APP = group("engines")
 LIBRARY: Final = "tensorrt"
 POLL_S: Final = 0.2
 Folder = Annotated[Path | None, typer.Option(help="Folder of the plans; else ~/.cache/fancam/plans.")]

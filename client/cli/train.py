@@ -5,16 +5,10 @@ from typing import Annotated
 
 import typer
 
-from client.cli.main import VERBS, Failure
+from client.cli.main import Failure
+from client.cli.verb import group
 
-APP = typer.Typer(
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    no_args_is_help=True,
-    help=VERBS["train"],
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+APP = group("train")
 
 
 @APP.command(help="Train the face network on labelled pictures and drawn scenes.")
