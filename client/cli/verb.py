@@ -12,8 +12,6 @@ from client.cli.main import VERBS
 
 WORDS: Final = {Path: "PATH", int: "N", float: "N", str: "TEXT"}
 """What stands for a value that has no name of its own, by its type."""
-
-
 HELP: Final[dict[str, Any]] = {"help_option_names": ["-h", "--help"]}
 
 

@@ -106,7 +106,8 @@ class TorchCudaRuntime(OnGpu):
             try:
                 self._ready[batch] = self._prepare(batch)
             except RuntimeError as error:  # of memory, the compiler, a capture
-                raise RuntimeFailure(f"{self._model}, {batch} at a time: {str(error).splitlines()[0]}") from error
+                says = str(error).partition("\n")[0]
+                raise RuntimeFailure(f"{self._model}, {batch} at a time: {says}") from error
         ready = self._last = self._ready[batch]
         if self._frames is None:
             yield "copy", partial(ready.upload, self._inputs)
