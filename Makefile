@@ -12,7 +12,7 @@ PYTHON ?= $(shell for v in 13 12 11; do for p in python3.$$v python3 python; do 
 .PHONY: help demo test test-slow test-train lint format bench kernels clean python
 
 help: ## Say what there is.
-	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z%-]*\):.*## /make \1\t/p' Makefile | expand -t 20
 
 demo: $(VENV)/installed ## Serve the built-in scene on http://127.0.0.1:8080 and show it.
 	@exec $(BIN)/fancam demo

@@ -27,7 +27,8 @@ from scipy.optimize import linear_sum_assignment
 
 from benchmarks.report import ROOT, write_result
 from benchmarks.smoothers import OTHERS, listed
-from engines.render.camera import Camera, face_of, output_size
+from engines.frame import F32
+from engines.render.camera import BODY_FACES, Camera, output_size
 from engines.render.smooth import F64, LivePath, smooth_whole
 from engines.track.associate import overlaps
 
@@ -35,6 +36,8 @@ DATA: Final = ROOT.parent / "shared/data/tracking"
 LEAST_SCORE, LEAST_IOU, LEAST_S = 0.4, 0.5, 3.0
 REACH: Final = 10
 PRESETS: Final = ("upper body", "full body")
+FACE_DOWN: Final = 0.09
+"""Of the body's height from its top: the face's centre."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,14 @@ def centred(boxes: F64) -> F64:
 
 def corners(boxes: F64) -> F64:
     return np.column_stack((boxes[:, :2], boxes[:, :2] + boxes[:, 2:]))
+
+
+def face_of(body: F64) -> F32:
+    """(4,) xyxy px: where the face of a body is, given as its centre, width and height (4,) px: in the middle of its top."""
+    x, y, _, height = body.tolist()
+    half = height / BODY_FACES / 2
+    middle = y - height / 2 + FACE_DOWN * height
+    return np.array((x - half * 0.8, middle - half, x + half * 0.8, middle + half), np.float32)
 
 
 def people(data: Path, every: int) -> Iterator[Person]:

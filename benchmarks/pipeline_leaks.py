@@ -1,6 +1,6 @@
 """Does a known face ever reach the redacted feed, whatever goes wrong? Scripted detections, faults one by one, output searched.
 
-`fancam bench pipeline_leaks` sends a drawn clip whose faces are known to a studio, with a detector that knows them too, and
+`fancam bench pipeline-leaks` sends a drawn clip whose faces are known to a studio, with a detector that knows them too, and
 searches every decoded picture of the redacted feed for the faces of the very frame it shows (its number is drawn into it).
 With covering stubbed out the same search finds nearly all of them: tests/benchmarks/test_pipeline_leaks.py.
 """

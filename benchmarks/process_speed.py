@@ -1,6 +1,6 @@
 """How fast is `fancam process` beside deface and a MediaPipe script, on the same clip in the same run?
 
-`fancam bench process_speed CLIP --peers DIR` runs the three by turns and prints CPU seconds and wall seconds a frame; DIR is an
+`fancam bench process-speed CLIP --peers DIR` runs the three by turns and prints CPU seconds and wall seconds a frame; DIR is an
 environment made with `python3.11 -m venv DIR && DIR/bin/pip install -r benchmarks/peers/requirements.txt`.
 """
 

@@ -1,8 +1,8 @@
 """How long does a picture take in each size of network, and how much of what the machine could do is that?
 
 The roofline comes first: the ceilings measured in the same run, and from them the least time of each network. Then each stage from a frame
-in memory to its boxes, beside what the seeds measured on a V100. Without --nets: n and s. Networks are read from --onnx
-(yolov5n-fp32.onnx …) or, where torch is installed, made there.
+in memory to its boxes, beside what YOLOv5's own table says of a V100 (batch 32, 1280 px). Without --nets: n and s. Networks are read from
+--onnx (yolov5n-fp32.onnx …) or, where torch is installed, made there.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from engines.runtimes import RuntimeFailure, RuntimeKind, trouble
 from engines.train.networks.cost import HALF, Ceiling, costs, floor_ms
 from engines.train.networks.layout import NETS, layout
 
-SEEDS_V100_MS: Final = {"s6": 4.3, "m6": 8.4, "l6": 12.3, "x6": 22.4}
-"""At batch 32, 1280 px, on a V100, pre-processing and suppression included: the seeds' own table."""
+YOLOV5_V100_MS: Final = {"s6": 4.3, "m6": 8.4, "l6": 12.3, "x6": 22.4}
+"""At batch 32, 1280 px, on a V100, pre-processing and suppression included: the table that YOLOv5 published."""
 PACKAGES: Final = ("openvino", "onnxruntime", "numpy", "opencv-python-headless", "torch", "tensorrt")
 
 
@@ -65,7 +65,7 @@ def row_of(
         **{f"p{share}_ms": found.percentile(share) for share in (50, 95, 99)},
         "share_of_floor": floor / total, "memory_mib": found.memory_mib, "boxes": found.boxes, "rounds": len(found.rounds),
         "ready_s": found.ready_s, "sm_mhz": found.sm_mhz,
-        "eager_ms": beside.get("eager_ms"), "compiled_ms": beside.get("compiled_ms"), "v100_ms": SEEDS_V100_MS.get(net),
+        "eager_ms": beside.get("eager_ms"), "compiled_ms": beside.get("compiled_ms"), "v100_ms": YOLOV5_V100_MS.get(net),
     }  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """Does the tracker keep the people of the drawn scene apart? IDF1 of its tracks, from exact boxes with noise or the detector's.
 
-`fancam bench track_scene` also prints the tracker's µs a frame.
+`fancam bench track-scene` also prints the tracker's µs a frame.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from engines.models.registry import sha256_of
+from engines.disk import sha256_of
 
 TIMEOUT_S: Final = 30
 CHUNK_BYTES: Final = 1 << 18

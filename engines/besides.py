@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from engines.frame import F32, Detections, Tracks
+from engines.frame import F32, Detections, Tracks, centres
 from engines.models.networks import PERSON, check_known
 from engines.render.covers import GROW, boxes_to_cover
 from engines.track.tracker import Tracker
@@ -85,7 +85,7 @@ def unseen_heads(persons: Detections, faces: F32) -> Detections:
     seen = np.zeros(len(heads), np.bool_)
     if len(heads) and len(faces):
         size = np.maximum(heads[:, 2:] - heads[:, :2], 1)
-        away = np.abs(_centres(faces)[:, None] - _centres(heads)[None]) / size
+        away = np.abs(centres(faces)[:, None] - centres(heads)[None]) / size
         away = away.max(axis=2)
         nearest = away.argmin(axis=1)
         seen[nearest[away.min(axis=1) <= GROW / 2]] = True
@@ -107,7 +107,3 @@ def _together(a: Detections, b: Detections) -> Detections:
         classes=np.concatenate((a.classes, b.classes)),
         landmarks=np.concatenate((a.landmarks, b.landmarks)),
     )
-
-
-def _centres(boxes: F32) -> F32:
-    return ((boxes[:, :2] + boxes[:, 2:]) / 2).astype(np.float32)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.besides import head_boxes
-from engines.frame import F32, Detections, Tracks
+from engines.frame import F32, Detections, Tracks, centres
 from engines.models.networks import PERSON
 from engines.track.kinds import PERSONS
 from engines.track.tracker import Exchange, Tracker
@@ -83,7 +83,7 @@ class Bodies:
             return
         seen, heads = faces.boxes[tracks.detection[rows]], head_boxes(boxes)
         size = np.maximum(heads[:, 2:] - heads[:, :2], 1)
-        away = (np.abs(_centres(seen)[:, None] - _centres(heads)[None]) / size).max(axis=2)
+        away = (np.abs(centres(seen)[:, None] - centres(heads)[None]) / size).max(axis=2)
         for face, body in enumerate(away.argmin(axis=1)):
             if away[face, body] > NEAR or away[:, body].argmin() != face:
                 continue
@@ -101,7 +101,3 @@ class Bodies:
         last = self._bound.get(body)
         before = (last.before | {last.track}) - {track} if last is not None else frozenset[int]()
         self._bound[body] = Bound(track, place, time_s, before)
-
-
-def _centres(boxes: F32) -> F32:
-    return ((boxes[:, :2] + boxes[:, 2:]) / 2).astype(np.float32)

@@ -141,6 +141,11 @@ class Frame:
         return cls(y, u, v, rtp_time, arrival_ns, ledger or Ledger(arrived=arrival_ns), video)
 
 
+def centres(boxes: F32) -> F32:
+    """(n, 2) px of boxes (n, 4) xyxy."""
+    return ((boxes[:, :2] + boxes[:, 2:]) / 2).astype(np.float32)
+
+
 @dataclass(frozen=True, slots=True)
 class Detections:
     """What the network found in one frame.
@@ -251,14 +256,12 @@ class RedactedFrame:
     It owns `picture` until `release()`, which the encoder's caller invokes once the encoder has returned.
     """
 
-    __slots__ = ("_pool", "picture", "reason", "rtp_time")
+    __slots__ = ("_pool", "picture", "rtp_time")
 
-    def __init__(self, picture: Picture, pool: PicturePool, rtp_time: int, reason: str | None, *, seal: object) -> None:
+    def __init__(self, picture: Picture, pool: PicturePool, rtp_time: int, *, seal: object) -> None:
         if seal is not REDACTOR_SEAL:
             raise TypeError("only the redactor makes a RedactedFrame")
         self.picture, self._pool, self.rtp_time = picture, pool, rtp_time
-        self.reason = reason
-        """Why this is a slate, or None when it is the stream's own covered picture."""
 
     def release(self) -> None:
         self._pool.give_back(self.picture)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -64,6 +65,11 @@ def parse_cover(value: Any) -> Cover:
     if not all(isinstance(name, str) and name for name in names):
         raise ValueError(f"cover: {kind} is a list of names")
     return Cover(kind, tuple(names))
+
+
+def read_zones(text: str) -> tuple[Polygon, ...]:
+    """Those in a JSON text; raises ValueError as `parse_zones` does."""
+    return parse_zones(json.loads(text))
 
 
 def parse_zones(value: Any) -> tuple[Polygon, ...]:

@@ -7,7 +7,6 @@ those are the model's, and stand in its card.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -19,6 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.disk import sha256_of
 from engines.frame import F32
 from engines.pipeline import Analysed
 from engines.render.covers import HOLD_S, scores_to_cover
@@ -209,12 +209,7 @@ def write_whole(path: Path, text: str) -> None:
 
 def file_facts(path: Path) -> dict[str, Any]:
     """Name, size and SHA-256 of a file."""
-    with path.open("rb") as file:
-        return {
-            "name": path.name,
-            "bytes": path.stat().st_size,
-            "sha256": hashlib.file_digest(file, "sha256").hexdigest(),
-        }
+    return {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)}
 
 
 STYLE: Final = """body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1b1f24}

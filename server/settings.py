@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
-import json
 import os
 import re
 from collections.abc import Callable, Collection
@@ -21,7 +20,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from engines.policy import parse_zones
+from engines.policy import read_zones
 from server.ice import IceServer
 from server.redaction import read_redaction
 
@@ -273,7 +272,7 @@ class Settings(BaseSettings):
             BadFile: a file that cannot be read, or holds something else.
         """
         found: dict[str, dict[str, Any]] = {}
-        for key, read in (("zones", _read_zones), ("redaction", read_redaction)):
+        for key, read in (("zones", lambda text: {"zones": read_zones(text)}), ("redaction", read_redaction)):
             for name, _, file in (text.partition("=") for text in getattr(self, key)):
                 try:
                     found.setdefault(name, {}).update(read(Path(file).read_text()))
@@ -305,12 +304,6 @@ class BadFile(ValueError):
     def __init__(self, key: str, text: str) -> None:
         super().__init__(text)
         self.key = key
-
-
-def _read_zones(text: str) -> dict[str, Any]:
-    zones = json.loads(text)
-    parse_zones(zones)
-    return {"zones": zones}
 
 
 def group_of(key: str) -> str:

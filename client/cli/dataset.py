@@ -10,16 +10,10 @@ from typing import Annotated, Any
 
 import typer
 
-from client.cli.main import VERBS, Failure
+from client.cli.main import Failure
+from client.cli.verb import group
 
-APP = typer.Typer(
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    no_args_is_help=True,
-    help=VERBS["dataset"],
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+APP = group("dataset")
 SIDES_PX = (640, 480)
 
 

@@ -62,10 +62,11 @@ def _scene() -> Path:
     import importlib.metadata
 
     from client.cli.progress import progress
+    from engines.disk import cache_folder
     from engines.scene.demo import demo_scene
     from engines.scene.write import write_scene
 
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fancam"
+    cache = cache_folder()
     path = cache / f"scene-{importlib.metadata.version('fancam')}.mp4"
     if not path.is_file():
         cache.mkdir(parents=True, exist_ok=True)

@@ -31,17 +31,13 @@ def command(
     ] = None,
 ) -> None:
     from client.cli.main import Failure, plain
-    from client.cli.networks import chosen
+    from client.cli.networks import check_word, chosen
     from client.cli.progress import progress
     from engines.detect.networks import open_networks
-    from engines.runtimes import KINDS, RuntimeFailure
+    from engines.runtimes import GPU_KINDS, KINDS, RuntimeFailure
 
-    for name, value, known in (
-        ("runtime", runtime, ("auto", *KINDS)),
-        ("precision", precision, ("auto", "f32", "bf16", "int8")),
-    ):
-        if value not in known:
-            raise typer.BadParameter(f"{value!r} is not one of {', '.join(known)}", param_hint=f"--{name}")
+    check_word("runtime", runtime, ("auto", *KINDS, *GPU_KINDS))
+    check_word("precision", precision, ("auto", "f32", "bf16", "int8"))
     pictures = find(paths)
     if not pictures:
         raise Failure(f"no picture in {', '.join(map(str, paths))}: one of {', '.join(SUFFIXES)}")

@@ -9,7 +9,6 @@ import socket
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
 
@@ -75,6 +74,7 @@ def _codecs() -> Iterator[Finding]:
 
 def _runtimes() -> Iterator[Finding]:
     from engines.detect.detector import open_detector
+    from engines.disk import sha256_of
     from engines.models import default_face_model
     from engines.runtimes import GPU_KINDS, KINDS, RuntimeFailure, available, trouble
 
@@ -90,7 +90,7 @@ def _runtimes() -> Iterator[Finding]:
         yield _plan(default_face_model())
     for precision in ("f32", "int8"):
         path = default_face_model(precision)  # type: ignore[arg-type]
-        digest = f", sha256 {sha256(path.read_bytes()).hexdigest()[:16]}" if path.is_file() else ""
+        digest = f", sha256 {sha256_of(path)[:16]}" if path.is_file() else ""
         yield Finding(
             f"face model {precision}",
             path.is_file(),
@@ -151,7 +151,9 @@ def _network(port: int) -> Iterator[Finding]:
         rtp.check()
         yield Finding("aiortc", True, "as tested")
     except rtp.Changed as error:
-        yield Finding("aiortc", False, str(error), "install the version that Fancam names: pip install fancam")
+        yield Finding(
+            "aiortc", False, str(error), "install the version that Fancam names: pip install -e . in the checkout"
+        )
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -11,16 +11,10 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from client.cli.main import VERBS, Failure
+from client.cli.main import Failure
+from client.cli.verb import group
 
-APP = typer.Typer(
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    no_args_is_help=True,
-    help=VERBS["engines"],
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+APP = group("engines")
 LIBRARY: Final = "tensorrt"
 POLL_S: Final = 0.2
 Folder = Annotated[Path | None, typer.Option(help="Folder of the plans; else ~/.cache/fancam/plans.")]
@@ -51,7 +45,6 @@ def build(
     side: Annotated[int, typer.Option(min=0, help="Side of the pictures in px, for a network that takes any.")] = 0,
     workspace: Annotated[int, typer.Option(min=0, help="Most GPU memory while building, MiB; 0: no limit.")] = 0,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Build a plan that is there anew.")] = False,
-    gpu: Annotated[int, typer.Option(min=0, help="Number of the GPU.")] = 0,
     folder: Folder = None,
 ) -> None:
     if fp16 and int8:
@@ -68,7 +61,7 @@ def build(
     settings = Settings(buckets, (side, side) if side else None, workspace)
     precision = "fp16" if fp16 else "int8" if int8 else None
     with failing():
-        target, there = _opened(gpu, folder)
+        target, there = _opened(folder)
         for file in _files(model, sizes, precision, there.folder):
             _build(file, target, settings, there, precision, rebuild)
 
@@ -90,14 +83,14 @@ def list_plans(
         print(f"{key.onnx[:12]}  {key.precision}  {width} × {height}  batches {batches}  {_where(key.target)}")
 
 
-def _opened(gpu: int, folder: Path | None) -> tuple[Any, Any]:
+def _opened(folder: Path | None) -> tuple[Any, Any]:
     """What to build for, and where plans lie."""
     from engines.plans.gpu import read_gpu
     from engines.plans.store import Store
     from engines.plans.trt import load_trt, target_of
 
     trt = load_trt(LIBRARY)
-    return target_of(trt, read_gpu(gpu)), Store(folder)
+    return target_of(trt, read_gpu()), Store(folder)
 
 
 def _where(target: Any) -> str:
@@ -130,7 +123,9 @@ def _export(net: str, path: Path, precision: str) -> None:
         from client.cli.export import write_converted
         from engines.train.export import ExportError
     except ModuleNotFoundError as error:
-        raise Failure(f"{error.name} is not installed: {net} is made by pip install 'fancam[train]'") from None
+        raise Failure(
+            f"{error.name} is not installed: {net} is made by pip install -e '.[train]' in the checkout"
+        ) from None
     try:
         write_converted(net, path, precision)
     except ExportError as error:

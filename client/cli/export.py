@@ -47,7 +47,9 @@ def command(
     try:
         from engines.train import data, export, formats
     except ModuleNotFoundError as error:
-        raise Failure(f"{error.name} is not installed: exporting needs pip install 'fancam[train]'") from None
+        raise Failure(
+            f"{error.name} is not installed: exporting needs pip install -e '.[train]' in the checkout"
+        ) from None
     try:
         album = data.Album(formats.read_any(calibrate)) if calibrate else None
         if checkpoint:

@@ -53,9 +53,7 @@ def overview() -> str:
 
 
 def run_verb(verb: str, arguments: list[str]) -> None:
-    import typer
-
-    from client.cli.verb import Verb
+    from client.cli.verb import HELP, Verb, plain_app
 
     module = importlib.import_module(f"client.cli.{verb}")
     if hasattr(module, "APP"):  # a verb with verbs of its own
@@ -63,8 +61,8 @@ def run_verb(verb: str, arguments: list[str]) -> None:
             one.cls = Verb
         module.APP(arguments, prog_name=f"fancam {verb}")
         return
-    verb_app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    context = {"help_option_names": ["-h", "--help"]} | getattr(module, "CONTEXT", {})
+    verb_app = plain_app()
+    context = HELP | getattr(module, "CONTEXT", {})
     verb_app.command(help=VERBS[verb], cls=Verb, context_settings=context)(module.command)
     verb_app(arguments, prog_name=f"fancam {verb}")
 

@@ -11,16 +11,10 @@ from typing import Annotated, Any
 
 import typer
 
-from client.cli.main import VERBS, Failure
+from client.cli.main import Failure
+from client.cli.verb import group
 
-APP = typer.Typer(
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    no_args_is_help=True,
-    help=VERBS["models"],
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+APP = group("models")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[str, typer.Argument(help="A name from `fancam models list`.")]
 
@@ -164,8 +158,9 @@ def _add(
 ) -> Any:
     """Raises BadModel or OSError."""
     from engines.detect.trial import try_model
+    from engines.disk import sha256_of
     from engines.models.onnx_file import check
-    from engines.models.registry import Model, sha256_of
+    from engines.models.registry import Model
 
     there.check_free(name)
     check(file)

@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+import typer
+
 from client.cli.main import Failure
 
 if TYPE_CHECKING:
@@ -14,6 +16,12 @@ if TYPE_CHECKING:
 
 HELD: Final[list[int]] = []
 """Descriptors of the named networks that this process uses: nobody can remove them before it ends."""
+
+
+def check_word(option: str, word: str, words: Sequence[str]) -> None:
+    """Raises `typer.BadParameter`: what `--option` was given is not one of these words."""
+    if word not in words:
+        raise typer.BadParameter(f"{word!r} is not one of {', '.join(words)}", param_hint=f"--{option}")
 
 
 def chosen(words: Sequence[str], *, faces: bool = True) -> Networks:

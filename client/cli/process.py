@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,11 +20,15 @@ def command(
     out: Annotated[
         Path,
         typer.Option(
-            help="Folder for redacted.mp4, a fancam-N.mp4 or fancam-NAME.mp4 each, tracks.csv and summary.json."
+            help="Folder for redacted.mp4, a fancam-N.mp4 or fancam-NAME.mp4 each (faces not covered), tracks.csv and summary.json."
         ),
     ],
     fancams: Annotated[
-        bool, typer.Option("--fancams/--no-fancams", help="Cut one video per person seen for a second.")
+        bool,
+        typer.Option(
+            "--fancams/--no-fancams",
+            help="Cut one video per person seen for a second; faces in these videos are not covered.",
+        ),
     ] = True,
     keep_audio: Annotated[bool, typer.Option("--keep-audio", help="Keep the sound: a voice identifies.")] = False,
     style: Annotated[str, typer.Option(help="How faces are covered: solid, mosaic or blur.")] = "solid",
@@ -48,7 +50,10 @@ def command(
         int, typer.Option(min=0, max=65535, help="Port of the review page, on this machine alone; 0 takes a free one.")
     ] = 0,
     preset: Annotated[
-        str, typer.Option(help="How fancams frame: face, 'upper body', 'full body' or seeds (200x630).")
+        str,
+        typer.Option(
+            help="How fancams frame: face, 'upper body', 'full body', or seeds: 200x630, full body, the size of an earlier cutter's videos."
+        ),
     ] = "upper body",
     max_gap: Annotated[
         float,
@@ -82,7 +87,7 @@ def command(
     from av import FFmpegError
 
     from client.cli.main import Failure
-    from client.cli.networks import chosen
+    from client.cli.networks import check_word, chosen
     from client.cli.progress import progress
     from engines.codecs.files import FileError
     from engines.detect.networks import open_networks
@@ -90,24 +95,22 @@ def command(
     from engines.offline import Options, process
     from engines.render.camera import PRESETS
     from engines.render.redact import STYLES
-    from engines.runtimes import KINDS, RuntimeFailure
+    from engines.runtimes import GPU_KINDS, KINDS, RuntimeFailure
 
-    for name, value, known in (
-        ("style", style, STYLES),
-        ("preset", preset, PRESETS),
-        ("runtime", runtime, ("auto", *KINDS)),
-    ):
-        if value not in known:
-            raise typer.BadParameter(f"{value!r} is not one of {', '.join(known)}", param_hint=f"--{name}")
+    check_word("style", style, STYLES)
+    check_word("preset", preset, tuple(PRESETS))
+    check_word("runtime", runtime, ("auto", *KINDS, *GPU_KINDS))
     started = time.monotonic()
     try:
         networks = chosen(model or ())
         check_known(cover or (), cover_heads, networks.classes)
         who = _who(cover_except or [], cover_only or [], networks.members)
         detector = open_networks(networks, runtime=runtime, long_side=imgsz)
-        options = Options(fancams, keep_audio, style, preset, zones=_read_zones(zones), report=report)  # type: ignore[arg-type]
-        options = replace(options, classes=tuple(cover or ()), heads=cover_heads)
-        options = replace(options, max_gap_s=max_gap, cover=who, members=networks.members)
+        options = Options(
+            fancams=fancams, keep_audio=keep_audio, style=style, preset=preset, max_gap_s=max_gap,  # type: ignore[arg-type]
+            zones=_zones(zones), cover=who, members=networks.members, classes=tuple(cover or ()), heads=cover_heads,
+            report=report,
+        )  # fmt: skip
         if review or review_file is not None:
             summary = _reviewed(video, out, detector, options, page=review, decided=review_file, port=port)
         else:
@@ -115,8 +118,11 @@ def command(
                 summary = process(video, out, detector, options, update)
     except (FileError, RuntimeFailure, FFmpegError, OSError, UnknownClass) as error:
         raise Failure(str(error)) from error
+    _say_done(summary, video, out, time.monotonic() - started)
+
+
+def _say_done(summary: Summary, video: Path, out: Path, took_s: float) -> None:
     cut = [person.fancam for person in summary.people if person.fancam]
-    took_s = time.monotonic() - started
     print(f"{summary.frames} frames in {took_s:.1f} s, {summary.faces / max(summary.frames, 1):.1f} faces a frame")
     print(f"{out / 'redacted.mp4'}, {len(cut)} fancams, {out / 'tracks.csv'}, {out / 'summary.json'}")
     if summary.broken:
@@ -167,12 +173,13 @@ def _who(excepted: list[str], only: list[str], members: tuple[str, ...]) -> Cove
     return cover
 
 
-def _read_zones(path: Path | None) -> Zones:
+def _zones(path: Path | None) -> Zones:
     from client.cli.main import Failure
+    from engines.policy import read_zones
     from engines.render.zones import Zones
 
     try:
-        return Zones.parse(json.loads(path.read_text())) if path else Zones()
+        return Zones(read_zones(path.read_text())) if path else Zones()
     except OSError as error:
         raise Failure(f"{path}: {error.strerror}") from error
     except ValueError as error:  # no JSON, or no zones

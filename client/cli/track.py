@@ -21,13 +21,13 @@ def command(
     """Frames without a line are frames in which nothing was found. Boxes are the detections' own; with --filled those on
     the straight line between two looks have score 0."""
     from client.cli.main import Failure
+    from client.cli.networks import check_word
     from engines.track import mot
     from engines.track.follow import follow
     from engines.track.kinds import KINDS
     from engines.track.odds import load
 
-    if kind not in KINDS:
-        raise typer.BadParameter(f"{kind!r} is not one of {', '.join(KINDS)}", param_hint="--kind")
+    check_word("kind", kind, tuple(KINDS))
     if weights and not KINDS[kind].learnt:
         raise typer.BadParameter(f"{kind} are weighed by no network", param_hint="--weights")
     try:

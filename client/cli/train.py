@@ -5,16 +5,10 @@ from typing import Annotated
 
 import typer
 
-from client.cli.main import VERBS, Failure
+from client.cli.main import Failure
+from client.cli.verb import group
 
-APP = typer.Typer(
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    no_args_is_help=True,
-    help=VERBS["train"],
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+APP = group("train")
 
 
 @APP.command(help="Train the face network on labelled pictures and drawn scenes.")
@@ -52,7 +46,9 @@ def faces(
         from engines.train import formats, held_out, trainer, workers
         from engines.train import scenes as drawn
     except ModuleNotFoundError as error:
-        raise Failure(f"{error.name} is not installed: training needs pip install 'fancam[train]'") from None
+        raise Failure(
+            f"{error.name} is not installed: training needs pip install -e '.[train]' in the checkout"
+        ) from None
     import math
     import os
 

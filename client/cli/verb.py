@@ -5,10 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
+import typer
 from typer.core import TyperArgument, TyperCommand
+
+from client.cli.main import VERBS
 
 WORDS: Final = {Path: "PATH", int: "N", float: "N", str: "TEXT"}
 """What stands for a value that has no name of its own, by its type."""
+HELP: Final[dict[str, Any]] = {"help_option_names": ["-h", "--help"]}
+
+
+def plain_app(**named: Any) -> typer.Typer:
+    return typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, **named)
+
+
+def group(verb: str) -> typer.Typer:
+    """A verb with verbs of its own."""
+    return plain_app(no_args_is_help=True, help=VERBS[verb], context_settings=HELP)
 
 
 class Verb(TyperCommand):

@@ -130,16 +130,15 @@ class Encoder:
         del self._context
 
 
-LEVELS: Final = ((10, 99, 1485), (11, 396, 3000), (12, 396, 6000), (13, 396, 11880), (21, 792, 19800), (22, 1620, 20250),
-                 (30, 1620, 40500), (31, 3600, 108000), (32, 5120, 216000), (40, 8192, 245760), (42, 8704, 522240),
-                 (51, 36864, 983040), (52, 36864, 2073600))  # fmt: skip
-"""H.264 Table A-1: level · 10, macroblocks a frame, macroblocks a second."""
+LEVELS: Final = ((31, 3600, 108000), (32, 5120, 216000), (40, 8192, 245760), (42, 8704, 522240), (51, 36864, 983040),
+                 (52, 36864, 2073600))  # fmt: skip
+"""H.264 Table A-1 from 3.1 on: level · 10, macroblocks a frame, macroblocks a second."""
 
 
 def _level(width: int, height: int, fps: float) -> int:
     """The lowest H.264 level for this size and rate, 3.1 at least (what browsers offer)."""
     blocks = math.ceil(width / 16) * math.ceil(height / 16)
     for level, frame_blocks, second_blocks in LEVELS:
-        if level >= 31 and blocks <= frame_blocks and blocks * fps <= second_blocks:
+        if blocks <= frame_blocks and blocks * fps <= second_blocks:
             return level
     return LEVELS[-1][0]

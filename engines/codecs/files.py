@@ -145,10 +145,7 @@ class VideoFile:
         frame = Frame.from_video_frame(planar, rtp_time, 0)
         if not turns and (frame.width, frame.height) == (self.width, self.height):
             return frame
-        upright = Picture(self.width, self.height)
-        for source, target in ((frame.y, upright.y), (frame.u, upright.u), (frame.v, upright.v)):
-            _lay(np.rot90(source, turns), target)
-        return Frame.from_video_frame(upright.video_frame, rtp_time, 0)
+        return Frame.from_video_frame(_turned(frame, turns, self.width, self.height), rtp_time, 0)
 
 
 class _Clock:
@@ -179,7 +176,11 @@ def turn_upright(picture: av.VideoFrame) -> av.VideoFrame:
         return planar
     frame = Frame.from_video_frame(planar, 0, 0)
     height, width = _upright(picture).shape
-    upright = Picture((width + 1) // 2 * 2, (height + 1) // 2 * 2)
+    return _turned(frame, turns, (width + 1) // 2 * 2, (height + 1) // 2 * 2)
+
+
+def _turned(frame: Frame, turns: int, width: int, height: int) -> av.VideoFrame:
+    upright = Picture(width, height)
     for source, target in ((frame.y, upright.y), (frame.u, upright.u), (frame.v, upright.v)):
         _lay(np.rot90(source, turns), target)
     return upright.video_frame

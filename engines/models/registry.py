@@ -10,10 +10,10 @@ import shutil
 import tomllib
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from hashlib import file_digest
 from pathlib import Path
 from typing import Any, Final
 
+from engines.disk import sha256_of
 from engines.models.onnx_file import BadModel
 
 BUILT_IN: Final = "face_nano"
@@ -67,11 +67,6 @@ def default_folder() -> Path:
     """Where a user's own networks lie unless a setting says otherwise."""
     data = os.environ.get("XDG_DATA_HOME", "")
     return (Path(data) if os.path.isabs(data) else Path.home() / ".local/share") / "fancam/models"
-
-
-def sha256_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()
 
 
 def check_name(name: str) -> None:

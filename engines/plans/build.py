@@ -41,9 +41,9 @@ class Built:
 
 
 def build_plan(
-    trt: ModuleType, model: Path, settings: Settings, *, timing: bytes = b"", report: Report = lambda what, share: None
+    trt: ModuleType, model: Path, settings: Settings, *, timing: bytes = b"", report: Report = lambda share: None
 ) -> Built:
-    """Build with the module `trt`: tensorrt or TensorRT for RTX. `report` gets what is being done and how much of it, 0 to 1.
+    """Build with the module `trt`: tensorrt or TensorRT for RTX. `report` gets how much of it is done, 0 to 1.
 
     Raises:
         PlanError: the file cannot be parsed or built, in one line why.
@@ -69,7 +69,7 @@ def build_plan(
         raise Cancelled
     if plan is None:
         raise PlanError(f"{model}: TensorRT cannot build it: {messages.last()}")
-    return Built(memoryview(plan), _ports(trt, network), _precision(trt, network), size, bytes(cache.serialize()))
+    return Built(memoryview(plan), _ports(network), _precision(trt, network), size, bytes(cache.serialize()))
 
 
 def _line(message: str) -> str:
@@ -148,7 +148,7 @@ def _shape(model: Path, tensor: Any, batch: int, height: int, width: int) -> tup
     return wanted
 
 
-def _ports(trt: ModuleType, network: Any) -> Ports:
+def _ports(network: Any) -> Ports:
     inputs = [("INPUT", network.get_input(number)) for number in range(network.num_inputs)]
     outputs = [("OUTPUT", network.get_output(number)) for number in range(network.num_outputs)]
     return {

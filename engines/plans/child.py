@@ -37,10 +37,10 @@ class Order:
 
 
 class Building:
-    """A build that runs: `doing` and `share` (0 to 1) say how far it is; after `done` either `plan` or `error` is there."""
+    """A build that runs: `share` (0 to 1) says how far it is; after `done` either `plan` or `error` is there."""
 
     def __init__(self, order: Order) -> None:
-        self.doing, self.share = "starting", 0.0
+        self.share = 0.0
         self.plan: Path | None = None
         self.seconds = 0.0
         self.error = ""
@@ -74,8 +74,8 @@ class Building:
 
     def _take(self, told: Any) -> None:
         match told:
-            case {"doing": str(what), "share": float(share)}:
-                self.doing, self.share = what, share
+            case {"share": float(share)}:
+                self.share = share
             case {"plan": str(plan), "seconds": float(seconds)}:
                 self.plan, self.seconds = Path(plan), seconds
             case {"error": str(error)}:
@@ -93,11 +93,11 @@ def build(order: Order) -> tuple[Path, float]:
     onnx = onnx_sha256(order.model)
     started = said = time.monotonic()
 
-    def report(what: str, share: float) -> None:
+    def report(share: float) -> None:
         nonlocal said
         if time.monotonic() - said > SAY_EVERY_S:
             said = time.monotonic()
-            _say({"doing": what, "share": share})
+            _say({"share": share})
 
     built = build_plan(trt, order.model, order.settings, timing=store.timing(order.target), report=report)
     seconds = time.monotonic() - started

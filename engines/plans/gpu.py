@@ -1,4 +1,5 @@
-"""The GPU as its driver names it, through NVML's C functions (nvml.h): nothing needs to be installed, no CUDA context is made."""
+"""The first GPU of CUDA, as its driver names it, through the C functions of NVML (nvml.h) and CUDA: nothing needs to be installed, no
+context is made."""
 
 from __future__ import annotations
 
@@ -11,7 +12,9 @@ from typing import Final
 from engines.plans.store import PlanError
 
 LIBRARY: Final = "libnvidia-ml.so.1"
+CUDA: Final = "libcuda.so.1"
 NAME_BYTES: Final = 96
+PLACE_BYTES: Final = 32
 CLOCK_SM, CLOCK_MEMORY = 1, 2
 Load = Callable[[str], ctypes.CDLL]
 
@@ -30,14 +33,13 @@ class _Memory(ctypes.Structure):
     _fields_ = [(name, ctypes.c_ulonglong) for name in ("total", "free", "used")]
 
 
-def read_gpu(index: int = 0, load: Load = ctypes.CDLL) -> Gpu:
-    """The GPU of this number in the driver's order.
+def read_gpu(load: Load = ctypes.CDLL) -> Gpu:
+    """The GPU that networks run on.
 
     Raises:
-        PlanError: no driver, or no such GPU.
+        PlanError: no driver, or no GPU.
     """
-    with _opened(load) as library:
-        device = _device(library, index)
+    with _opened(load) as (library, device):
         name, driver = (ctypes.create_string_buffer(NAME_BYTES) for _ in range(2))
         major, minor = ctypes.c_int(), ctypes.c_int()
         memory = _Memory()
@@ -58,10 +60,9 @@ class State:
     used_mib: int
 
 
-def read_state(index: int = 0, load: Load = ctypes.CDLL) -> State:
+def read_state(load: Load = ctypes.CDLL) -> State:
     """The GPU's clocks and memory at this moment; raises `PlanError` as `read_gpu` does."""
-    with _opened(load) as library:
-        device = _device(library, index)
+    with _opened(load) as (library, device):
         clocks = []
         for which in (CLOCK_SM, CLOCK_MEMORY):
             mhz = ctypes.c_uint()
@@ -73,28 +74,29 @@ def read_state(index: int = 0, load: Load = ctypes.CDLL) -> State:
 
 
 @contextmanager
-def _opened(load: Load) -> Iterator[ctypes.CDLL]:
+def _opened(load: Load) -> Iterator[tuple[ctypes.CDLL, ctypes.c_void_p]]:
+    """NVML, and its handle of the GPU."""
     try:
-        library = load(LIBRARY)
-    except OSError:
-        raise PlanError(
-            f"no NVIDIA driver on this machine ({LIBRARY} is not found): plans are built on their GPU"
-        ) from None
+        library, cuda = load(LIBRARY), load(CUDA)
+    except OSError as error:
+        raise PlanError(f"no NVIDIA driver on this machine ({error}): plans are built on their GPU") from None
     _call(library, "nvmlInit_v2")
     try:
-        yield library
+        device = ctypes.c_void_p()
+        _call(library, "nvmlDeviceGetHandleByPciBusId_v2", _place(cuda), ctypes.byref(device))
+        yield library, device
     finally:
         library.nvmlShutdown()
 
 
-def _device(library: ctypes.CDLL, index: int) -> ctypes.c_void_p:
-    count = ctypes.c_uint()
-    _call(library, "nvmlDeviceGetCount_v2", ctypes.byref(count))
-    if index >= count.value:
-        raise PlanError(f"no GPU {index}: the NVIDIA driver shows {count.value} here; in a container, pass --gpus")
-    device = ctypes.c_void_p()
-    _call(library, "nvmlDeviceGetHandleByIndex_v2", index, ctypes.byref(device))
-    return device
+def _place(cuda: ctypes.CDLL) -> ctypes.Array[ctypes.c_char]:
+    """Of CUDA's first GPU on the bus: NVML numbers the GPUs otherwise, and those too that CUDA_VISIBLE_DEVICES hides."""
+    device, place = ctypes.c_int(), ctypes.create_string_buffer(PLACE_BYTES)
+    code = cuda.cuInit(0) or cuda.cuDeviceGet(ctypes.byref(device), 0)
+    code = code or cuda.cuDeviceGetPCIBusId(place, PLACE_BYTES, device)
+    if code:
+        raise PlanError(f"the NVIDIA driver shows CUDA no GPU here (error {code}); in a container, pass --gpus")
+    return place
 
 
 def _call(library: ctypes.CDLL, name: str, *arguments: object) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-Report = Callable[[str, float], None]
-"""What is being done, and how much of it is done, 0 to 1."""
+Report = Callable[[float], None]
+"""How much is done, 0 to 1."""
 
 
 class Cancelled(Exception):
@@ -37,11 +37,11 @@ class Phases:
         with self._lock:
             self._running.pop(name, None)
 
-    def now(self) -> tuple[str, float] | None:
-        """The outermost phase and its share, with the shares of those within it; None between phases."""
+    def now(self) -> float | None:
+        """The outermost phase's share, with the shares of those within it; None between phases."""
         with self._lock:
             roots = [name for name, (parent, _, _) in self._running.items() if parent not in self._running]
-            return (roots[0], self._share(roots[0])) if roots else None
+            return self._share(roots[0]) if roots else None
 
     def _share(self, name: str) -> float:
         _, done, steps = self._running[name]
@@ -68,7 +68,7 @@ def monitor(trt: ModuleType, report: Report) -> Any:
             self.phases.step(phase_name, step)
             try:
                 if (now := self.phases.now()) is not None:
-                    report(*now)
+                    report(now)
             except KeyboardInterrupt:  # no exception may pass into TensorRT
                 self.cancelled = True
             return not self.cancelled

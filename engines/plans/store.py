@@ -19,6 +19,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
+from engines.disk import cache_folder
 from engines.plans.key import Key, Target, key_of
 
 FORMAT: Final = b"fancam plan 1\n"
@@ -49,8 +50,7 @@ class Plan:
 
 def default_folder() -> Path:
     """`$XDG_CACHE_HOME/fancam/plans`: plans can always be made anew."""
-    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(home, "fancam", "plans").expanduser()
+    return cache_folder() / "plans"
 
 
 class Store:

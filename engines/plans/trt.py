@@ -12,7 +12,7 @@ from engines.plans.key import Target
 from engines.plans.store import PlanError
 
 LEAST, BELOW = (10, 13), (12,)
-EXTRA: Final = "pip install 'fancam[tensorrt]' --extra-index-url https://pypi.nvidia.com"
+EXTRA: Final = "pip install -e '.[tensorrt]' --extra-index-url https://pypi.nvidia.com in the checkout"
 
 
 def load_trt(name: str = "tensorrt") -> ModuleType:

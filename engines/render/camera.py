@@ -39,8 +39,6 @@ SEEDS_SIZE: Final = (200, 630)
 
 BODY_FACES: Final = 7.5
 """Heights of a face that make a body's."""
-FACE_DOWN: Final = 0.09
-"""Of the body's height from its top: the face's centre."""
 
 CLOSEST: Final = 0.25
 """A window is at least this share of its output's size: more enlargement shows nothing more."""
@@ -99,14 +97,6 @@ def output_size(frame_w: int, frame_h: int, preset: str = DEFAULT_PRESET) -> tup
     aspect_w, aspect_h = PRESETS[preset].aspect
     height = min(frame_h, frame_w * aspect_h / aspect_w, LARGEST_OUTPUT_PX)
     return max(2, round(height * aspect_w / aspect_h / 2) * 2), max(2, int(height) // 2 * 2)
-
-
-def face_of(body: F64) -> F32:
-    """(4,) xyxy px: where the face of a body is, given as its centre, width and height (4,) px: in the middle of its top."""
-    x, y, _, height = body.tolist()
-    half = height / BODY_FACES / 2
-    middle = y - height / 2 + FACE_DOWN * height
-    return np.array((x - half * 0.8, middle - half, x + half * 0.8, middle + half), np.float32)
 
 
 class Axis:

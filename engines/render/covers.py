@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.frame import F32, Detections, Tracks
+from engines.frame import F32, Detections, Tracks, centres
 
 SMALL_SCORE: Final = 0.15
 LARGE_SCORE: Final = 0.3
@@ -106,7 +106,7 @@ def _loose_detections(detections: Detections, tracks: Tracks, wary: bool) -> NDA
     lost = np.flatnonzero(~tracks.measured & tracks.confirmed)
     if len(lost) and len(detections):
         sizes, lost_sizes = _sizes(detections.boxes), _sizes(tracks.boxes[lost])
-        distance = np.abs(_centres(detections.boxes)[:, None] - _centres(tracks.boxes[lost])[None]).max(axis=2)
+        distance = np.abs(centres(detections.boxes)[:, None] - centres(tracks.boxes[lost])[None]).max(axis=2)
         near = distance < NEAR_SIZES * lost_sizes
         near &= np.maximum(sizes[:, None], lost_sizes) < ALIKE * np.minimum(sizes[:, None], lost_sizes)
         threshold[near.any(axis=1)] = DOUBTFUL_SCORE
@@ -140,10 +140,6 @@ def _doubted(boxes: F32, scores: F32) -> F32:
     """Boxes widened by how little they are believed; never made smaller, whatever a network calls its scores."""
     margin = DOUBT * (_sizes(boxes) * (1 - np.minimum(scores, 1)))[:, None]
     return (boxes + np.concatenate((-margin, -margin, margin, margin), axis=1)).astype(np.float32)
-
-
-def _centres(boxes: F32) -> F32:
-    return ((boxes[:, :2] + boxes[:, 2:]) / 2).astype(np.float32)
 
 
 def _sizes(boxes: F32) -> F32:

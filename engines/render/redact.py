@@ -101,7 +101,7 @@ class Redactor:
         shown = surely(tracks, () if wary else self.shown)
         picture = self._covered(frame, detections, tracks, extra_boxes, wary, shown, removed)
         pool = self._pool(frame.width, frame.height)
-        return RedactedFrame(picture, pool, frame.rtp_time, None, seal=REDACTOR_SEAL)
+        return RedactedFrame(picture, pool, frame.rtp_time, seal=REDACTOR_SEAL)
 
     def cover_others(
         self,
@@ -160,7 +160,7 @@ class Redactor:
         pool = self._pool(width, height)
         picture = pool.take()
         draw_slate(picture, reason)
-        return RedactedFrame(picture, pool, rtp_time, reason, seal=REDACTOR_SEAL)
+        return RedactedFrame(picture, pool, rtp_time, seal=REDACTOR_SEAL)
 
     def _pool(self, width: int, height: int) -> PicturePool:
         pool = self._pools.pop((width, height), None) or PicturePool(width, height)

@@ -97,7 +97,7 @@ def open_runtime(
         return TensorRtRuntime(*open_plan(model, (height, width)), outputs, ends=ends)
     from engines.runtimes.onnxruntime import OnnxRuntime
 
-    return OnnxRuntime(model, height, width, precision, threads)
+    return OnnxRuntime(model, height, width, threads)
 
 
 def read_signature(model: Path, kind: RuntimeKind = "openvino") -> Signature:
@@ -149,9 +149,8 @@ def trouble(kind: RuntimeKind) -> str | None:
 
         return torch_cuda.trouble()
     except ImportError as error:
-        return (
-            f"{kind} needs what is not installed ({str(error).splitlines()[0]}): pip install 'fancam[{EXTRAS[kind]}]'"
-        )
+        missing = str(error).splitlines()[0]
+        return f"{kind} needs what is not installed ({missing}): pip install -e '.[{EXTRAS[kind]}]' in the checkout"
 
 
 def batch_for(count: int, batches: tuple[int, ...]) -> int:

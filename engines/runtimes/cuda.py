@@ -15,46 +15,38 @@ import pycuda.driver as pycuda
 from cuda.bindings import driver
 from numpy.typing import NDArray
 
+from engines.runtimes.driver import CudaFailure, checked
+
 NON_BLOCKING: Final = 1
 """CU_STREAM_NON_BLOCKING: the default stream, on which others may work, is not waited for."""
 
 
-class CudaFailure(Exception):
-    """The driver refused; the text says what."""
-
-
-def checked(answer: tuple[Any, ...]) -> Any:
-    """What a call of cuda-bindings gives beside its error.
+class Gpu:
+    """The device's primary context, and a stream in it.
 
     Raises:
-        CudaFailure: that is none of success.
+        CudaFailure: the driver refused what was called in the context.
     """
-    error, *values = answer
-    if error != driver.CUresult.CUDA_SUCCESS:
-        raise CudaFailure(f"the NVIDIA driver says {error.name}")
-    return values[0] if values else None
 
-
-class Gpu:
-    """The device's primary context, and a stream in it."""
-
-    def __init__(self, index: int = 0) -> None:
+    def __init__(self) -> None:
         self._thread = get_ident()
         try:
             pycuda.init()
-            self._context = pycuda.Device(index).retain_primary_context()
+            self._context = pycuda.Device(0).retain_primary_context()
             with self:
                 self._stream = pycuda.Stream(NON_BLOCKING)
         except pycuda.Error as error:
-            raise CudaFailure(f"GPU {index} cannot be used: {error}") from error
+            raise CudaFailure(f"the GPU cannot be used: {error}") from error
         self.handle: int = self._stream.handle
 
     def __enter__(self) -> Self:
         self._context.push()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, error: object, __: object) -> None:
         pycuda.Context.pop()
+        if isinstance(error, pycuda.Error):
+            raise CudaFailure(f"the GPU cannot be used: {error}") from error
 
     def page_locked(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
         """Host memory, zeroed, that is copied from and to without the CPU."""

@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime as ort
 
 from engines.frame import F32
-from engines.runtimes import PROBE_SIZE, Precision, RuntimeFailure, RuntimeKind, is_quantised
+from engines.runtimes import PROBE_SIZE, RuntimeFailure, RuntimeKind, is_quantised
 from engines.runtimes.signature import Port, Signature, declared_size, input_shapes
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class OnnxRuntime:
     batches: tuple[int, ...] = (1,)
     ends: Ends | None = None
 
-    def __init__(self, model: Path, height: int, width: int, precision: Precision, threads: int) -> None:
+    def __init__(self, model: Path, height: int, width: int, threads: int) -> None:
         self._session = _session(model, threads)
         # There is no bf16 path here: an f32 model computes in f32, whatever was asked for.
         self.precision = "int8" if is_quantised(model) else "f32"

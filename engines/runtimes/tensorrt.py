@@ -88,10 +88,12 @@ class TensorRtRuntime(OnGpu):
     def __init__(
         self, trt: ModuleType, plan: Plan, outputs: Sequence[str] | None = None, *, ends: Ends | None = None
     ) -> None:
+        from engines.runtimes.cuda import Gpu
+
         self._trt, self._plan, self.ends = trt, plan, ends
         self._graphs: dict[int, Any] = {}
         self._contexts: dict[int, Any] = {}
-        self._gpu = _open_gpu()
+        self._gpu = Gpu()
         self.precision = PRECISIONS[plan.key.precision]
         self.batches = tuple(most for _, _, most in plan.key.buckets)
         self._logger = trt.Logger(trt.Logger.ERROR)
@@ -231,12 +233,3 @@ class TensorRtRuntime(OnGpu):
                 held.clear()
         finally:
             gpu.close()
-
-
-def _open_gpu() -> Any:
-    from engines.runtimes.cuda import CudaFailure, Gpu
-
-    try:
-        return Gpu()
-    except CudaFailure as error:
-        raise RuntimeFailure(str(error)) from error

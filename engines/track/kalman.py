@@ -71,18 +71,6 @@ class BoxFilters:
     def velocity(self) -> F64:
         return self.state[:, VELOCITY].T
 
-    @property
-    def variance(self) -> F64:
-        return self.state[:, VARIANCE].T
-
-    @property
-    def covariance(self) -> F64:
-        return self.state[:, COVARIANCE].T
-
-    @property
-    def velocity_variance(self) -> F64:
-        return self.state[:, VELOCITY_VARIANCE].T
-
     def copy(self) -> BoxFilters:
         other = BoxFilters(self.kind)
         other.state = self.state.copy()

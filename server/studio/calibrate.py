@@ -18,8 +18,8 @@ import scipy.optimize  # noqa: F401 (the tracker takes it when people meet: .3 s
 from engines.codecs.decode import Codec, VideoDecoder
 from engines.codecs.encode import Encoder
 from engines.detect.detector import DEFAULT_LONG_SIDE, Detector
+from engines.disk import cache_folder, sha256_of
 from engines.frame import Frame, Ledger, RedactedFrame
-from engines.models.registry import sha256_of
 from engines.pipeline import Pipeline, make_feed
 from engines.scene.demo import demo_scene
 from server.studio.costs import (
@@ -52,7 +52,7 @@ def known_or_measured(detector: Detector, folder: Path | None = None) -> dict[st
 
     Either way each stage has run when it returns, so that no stream's first frames pay for what is set up once.
     """
-    folder = folder or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fancam"
+    folder = folder or cache_folder()
     key = machine() | detector.describe() | {"sha256": [sha256_of(path) for path in detector.files]}
     known = load(key, folder)
     measured = measure(detector, SECONDS if known is None else 0)

@@ -13,6 +13,7 @@ from engines.scene.looks import random_look
 from engines.scene.motion import Motion, Path
 from engines.scene.scene import Performer, Scene
 from engines.scene.stage import Stage
+from engines.track.associate import overlaps
 
 WIDTH: Final = 640
 HEIGHT: Final = 480
@@ -27,10 +28,8 @@ def finds_known_face(detector: Detector) -> bool:
     found = detector.detect([frame])[0]
     if not found.belong_to(frame):
         return False
-    return any(
-        score >= LEAST_SCORE and overlap(box, truth) >= LEAST_OVERLAP
-        for box, score in zip(found.boxes, found.scores, strict=True)
-    )
+    near = overlaps(found.boxes.astype(float), truth[None])[:, 0] >= LEAST_OVERLAP
+    return bool((near & (found.scores >= LEAST_SCORE)).any())
 
 
 @cache
@@ -49,10 +48,3 @@ def known_face() -> tuple[Frame, np.ndarray]:
     stage = Stage(wall, (), (), 1.0, (0.75, 0.75, 0.75), (0.4, 0.4, 0.4), (0.0, 0.0, 0.0), 0.0, 0.0)
     planes, faces = Scene(WIDTH, HEIGHT, stage, (Performer(1, look, motion),)).render(0.0)
     return Frame(*planes, 0, 0), np.array(faces[0].xyxy_px)
-
-
-def overlap(a: np.ndarray, b: np.ndarray) -> float:
-    """Intersection over union of two boxes xyxy."""
-    sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
-    common = float(np.prod(np.maximum(sides, 0)))
-    return common / float(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - common)

@@ -17,6 +17,7 @@ Stages are those of `engines.frame.STAGES` (the time since the stamp before) and
 
 from __future__ import annotations
 
+import os
 import threading
 from bisect import bisect_left
 from collections import Counter
@@ -67,4 +68,4 @@ class Tally:
 
 def rss_bytes() -> int:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * 4096
+    return pages * os.sysconf("SC_PAGE_SIZE")

@@ -49,7 +49,7 @@ def test_a_cpu_takes_one_picture_at_a_time(network: Path) -> None:
         measure(network, 64, "onnxruntime", 8, 1, 0.1)
 
 
-def test_a_row_has_the_floor_and_the_seeds_figure() -> None:
+def test_a_row_has_the_floor_and_yolov5_s_own_figure() -> None:
     told = row("s6", 0.3)
     assert told["floor_ms"] == pytest.approx(0.146, abs=0.001)
     assert told["total_ms"] == pytest.approx(0.6)
@@ -63,6 +63,7 @@ def test_tables_and_plot(tmp_path: Path) -> None:
     lines = markdown(before).splitlines()
     assert len(lines) == 4
     assert "torch eager" not in lines[0]
+    assert lines[0].endswith("| V100, YOLOv5's table |")
     assert "| s6 | 1280 | 32 | 0.146 |" in lines[2]
     assert "| s6 | 32 | 1.2 | 0.6 | 2.00 |" in compared(before, after)
     save_plot(tmp_path / "plot.png", before, "before")

@@ -113,7 +113,7 @@ def test_a_plan_that_does_not_fit_is_told_with_what_serves_meanwhile(
     library = ModuleType("tensorrt")
     library.__version__ = "11.4"  # type: ignore[attr-defined]
     monkeypatch.setattr("engines.plans.trt.load_trt", lambda: library)
-    monkeypatch.setattr("engines.plans.load.read_gpu", lambda index: Gpu("NVIDIA H200", "590.1", "9.0", 1))
+    monkeypatch.setattr("engines.plans.load.read_gpu", lambda: Gpu("NVIDIA H200", "590.1", "9.0", 1))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     for driver, ok, says in (
         ("580.65", False, "the driver was 580.65 and is 590.1"),

@@ -16,6 +16,7 @@ from engines.detect.detector import open_detector
 from engines.frame import Detections, Frame
 from engines.offline import Options, process
 from engines.people import COLUMNS
+from engines.runtimes import GPU_KINDS, RuntimeKind, trouble
 from engines.scene.write import write_scene
 from tests.client.command import run
 from tests.engines.videos import TURN_90, boxes_of, turn, write_video
@@ -275,6 +276,26 @@ def test_a_wrong_word_is_a_usage_error_that_names_the_right_ones(
     said = capsys.readouterr().err
     assert option in said
     assert value in said
+
+
+def test_the_help_says_that_fancams_show_faces_and_what_the_presets_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("process", "--help") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Cut one video per person seen for a second; faces in these videos are not covered." in said
+    assert "each (faces not covered), tracks.csv" in said
+    assert "seeds: 200x630, full body, the size of an earlier cutter's videos" in said
+
+
+@pytest.mark.parametrize("kind", GPU_KINDS)
+def test_a_gpu_s_runtime_that_cannot_be_used_is_one_line_that_says_why(
+    tmp_path: Path, kind: RuntimeKind, capsys: pytest.CaptureFixture[str]
+) -> None:
+    why = trouble(kind)
+    if why is None:
+        pytest.skip(f"{kind} can be used here")
+    assert run("process", tmp_path / "a.mp4", "--out", tmp_path / "out", "--runtime", kind) == 1
+    assert run("detect", tmp_path / "a.png", "--runtime", kind) == 1
+    assert capsys.readouterr().err == f"fancam process: {why}\nfancam detect: {why}\n"
 
 
 @pytest.mark.slow

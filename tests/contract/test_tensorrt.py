@@ -217,6 +217,33 @@ def test_a_plan_that_does_not_load_says_so(gpu: Driver) -> None:
     assert gpu.depth == 0
 
 
+@pytest.mark.parametrize(
+    ("refused", "says"),
+    [
+        ("image", "the NVIDIA driver says CUDA_ERROR_INVALID_IMAGE"),
+        ("memory", "the GPU cannot be used: cuMemAlloc.*"),
+        ("capture", "the NVIDIA driver says CUDA_ERROR_STREAM_CAPTURE_INVALIDATED"),
+    ],
+)
+def test_what_the_driver_refuses_is_one_line(
+    gpu: Driver, refused: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from engines.runtimes.tensorrt import TensorRtRuntime
+
+    tensors: Tensors = {"images": ("INPUT", (-1, 3, 8, 8), "float16"), "out": ("OUTPUT", (-1, 3000, 6), "float32")}
+    module = fake_tensorrt(gpu, tensors, BUCKETS, lambda seen: {"out": 0})
+    if refused == "image":
+        (tmp_path / "image").write_bytes(b"of another GPU")
+        monkeypatch.setattr("engines.runtimes.kernels.FATBIN", tmp_path / "image")
+    elif refused == "memory":
+        monkeypatch.setattr(module.ICudaEngine, "device_memory_size_v2", 1 << 60)
+    else:
+        monkeypatch.setattr(module.IExecutionContext, "execute_async_v3", lambda *_: bool(gpu.api.cuMemAlloc(1)))
+    with pytest.raises(RuntimeFailure, match=f"^{says}$"):
+        TensorRtRuntime(module, plan(), ends=Ends(look_of(Look()), Form("rows"), 0.3, 0.45)).find()
+    assert gpu.depth == 0
+
+
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
 def test_frames_of_all_sizes_go_in_and_boxes_come_out(gpu: Driver, dtype: str) -> None:
     """As the CPU lays frames out, decodes and suppresses; the network only sees how light its picture is."""

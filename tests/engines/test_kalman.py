@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engines.track.kalman import BoxFilters
+from engines.track.kalman import COVARIANCE, VARIANCE, VELOCITY_VARIANCE, BoxFilters
 from engines.track.kinds import FACES
 
-STATE = ("value", "velocity", "variance", "covariance", "velocity_variance")
 SEEN = np.array([[150.0], [200], [50], [60]])
 seconds = st.floats(1e-4, 20.0)
 
@@ -34,8 +33,7 @@ def test_two_steps_are_one_longer_step(first: float, second: float) -> None:
     apart.predict(first)
     apart.predict(second)
     at_once.predict(first + second)
-    for name in STATE:
-        np.testing.assert_allclose(getattr(apart, name), getattr(at_once, name), rtol=1e-6, atol=1e-9, err_msg=name)
+    np.testing.assert_allclose(apart.state, at_once.state, rtol=1e-6, atol=1e-9)
 
 
 @given(st.lists(st.tuples(st.floats(1e-6, 20.0), st.booleans()), max_size=40))
@@ -45,10 +43,11 @@ def test_doubt_stays_finite_and_positive(steps: list[tuple[float, bool]]) -> Non
         filters.predict(dt)
         if seen:
             filters.update(np.array([0]), SEEN, filters.noise(np.array([0.5])))
-        assert all(np.isfinite(getattr(filters, name)).all() for name in STATE)
-        assert (filters.variance > 0).all()
-        assert (filters.velocity_variance >= 0).all()
-        assert (filters.variance * filters.velocity_variance >= filters.covariance**2 * (1 - 1e-9)).all()
+        assert np.isfinite(filters.state).all()
+        variance, covariance, of_velocity = (filters.state[:, row] for row in (VARIANCE, COVARIANCE, VELOCITY_VARIANCE))
+        assert (variance > 0).all()
+        assert (of_velocity >= 0).all()
+        assert (variance * of_velocity >= covariance**2 * (1 - 1e-9)).all()
 
 
 def test_it_learns_a_steady_speed() -> None:
@@ -90,4 +89,4 @@ def test_after_a_long_gap_one_look_tells_nearly_all() -> None:
     filters.predict(2.0)
     filters.update(np.array([0]), SEEN, filters.noise(np.array([1.0])))
     assert filters.value[0, 0] == pytest.approx(150, abs=2)
-    assert filters.velocity_variance[0, 0] < (FACES.speed_heights_per_s[0] * 60) ** 2
+    assert filters.state[0, VELOCITY_VARIANCE, 0] < (FACES.speed_heights_per_s[0] * 60) ** 2

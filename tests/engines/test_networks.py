@@ -9,11 +9,12 @@ import pytest
 
 from engines.detect.networks import choose_networks, open_networks
 from engines.detect.trial import try_model
+from engines.disk import sha256_of
 from engines.frame import Frame
 from engines.models import default_face_model
 from engines.models.networks import Network, Networks, UnknownClass, check_known
 from engines.models.onnx_file import BadModel
-from engines.models.registry import Model, Registry, sha256_of
+from engines.models.registry import Model, Registry
 from engines.scene.scene import random_scene
 from tests.onnx_made import yolov8
 

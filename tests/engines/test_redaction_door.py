@@ -143,7 +143,7 @@ def test_one_place_sends_what_is_encoded_and_few_ask_the_redactor() -> None:
         assert not asks or name == PIPELINE, name
 
 
-CACHES = ("engines/models/registry.py", "engines/plans/store.py", "server/studio/calibrate.py")
+CACHES = "engines/disk.py", "engines/models/registry.py"
 
 
 def test_the_environment_has_no_say() -> None:
@@ -159,8 +159,8 @@ def test_the_environment_has_no_say() -> None:
         "from engines.frame import REDACTOR_SEAL as s",
         "import engines.frame as f\nf.REDACTOR_SEAL",
         "getattr(frame, 'REDACTOR_SEAL')",
-        "RedactedFrame(p, q, 0, None, seal=s)",
-        "frame.RedactedFrame(p, q, 0, None, seal=s)",
+        "RedactedFrame(p, q, 0, seal=s)",
+        "frame.RedactedFrame(p, q, 0, seal=s)",
         "RedactedFrame.__new__(RedactedFrame)",
         "class Mine(RedactedFrame): pass",
         "class Mine(frame.RedactedFrame): pass",
@@ -223,4 +223,4 @@ def test_the_walk_sees_planes_made_writable() -> None:
 @pytest.mark.parametrize("seal", [None, object(), True])
 def test_without_the_seal_there_is_no_redacted_frame(seal: object) -> None:
     with pytest.raises(TypeError, match="only the redactor"):
-        RedactedFrame(Picture(16, 16), PicturePool(16, 16), 0, None, seal=seal)
+        RedactedFrame(Picture(16, 16), PicturePool(16, 16), 0, seal=seal)

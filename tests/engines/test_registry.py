@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from engines.detect.trial import try_model
+from engines.disk import sha256_of
 from engines.models.onnx_file import BadModel
-from engines.models.registry import Model, Registry, default_folder, read_offers, sha256_of
+from engines.models.registry import Model, Registry, default_folder, read_offers
 
 OFFER = f'address = "https://models.example/a.onnx"\nsha256 = "{"0" * 64}"\nlicence = "MIT"\n'
 

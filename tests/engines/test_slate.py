@@ -30,7 +30,6 @@ def test_the_reason_is_written_large_and_wholly_inside(size: tuple[int, int]) ->
 
 def test_other_reasons_give_other_slates() -> None:
     slates = [Redactor().slate(320, 240, reason, 0) for reason in ("no video", "starting", "")]
-    assert [slate.reason for slate in slates] == ["no video", "starting", ""]
     assert len({slate.picture.y.tobytes() for slate in slates}) == 3
 
 

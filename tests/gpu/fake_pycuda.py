@@ -46,6 +46,8 @@ def fake_pycuda(driver: Driver) -> ModuleType:
             driver.call("cuStreamDestroy", self.handle)
 
     class Memory:
+        _address = 0
+
         def __init__(self, size: int) -> None:
             self._address = int(driver.call("cuMemAlloc", size))
 
@@ -53,8 +55,9 @@ def fake_pycuda(driver: Driver) -> ModuleType:
             return self._address
 
         def __del__(self) -> None:
-            with driver.context():
-                driver.call("cuMemFree", self._address)
+            if self._address:
+                with driver.context():
+                    driver.call("cuMemFree", self._address)
 
     def pagelocked_empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
         driver.call("cuMemFreeHost", driver.call("cuMemAllocHost", 1))  # as it allocates, it is none of a capture's
@@ -68,7 +71,7 @@ def fake_pycuda(driver: Driver) -> ModuleType:
 
     module: Any = ModuleType("pycuda.driver")
     module.init = lambda: None
-    module.Error = RuntimeError
+    module.Error = AssertionError  # as the driver's calls raise it here
     module.Device = Device
     module.Context = Context
     module.Stream = Stream

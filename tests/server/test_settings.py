@@ -154,7 +154,7 @@ def test_zones_hold_for_a_name_from_the_first_frame_on(tmp_path: Path) -> None:
     file.write_text("[[[0, 0], [1, 0], [1, 1]]]")
     settings = load_settings(zones=(f"lobby={file}",))
     file.write_text("[]")  # too late: what was read at the start holds
-    assert settings.policies == {"lobby": {"zones": [[[0, 0], [1, 0], [1, 1]]]}}
+    assert settings.policies == {"lobby": {"zones": (((0, 0), (1, 0), (1, 1)),)}}
 
 
 @pytest.mark.parametrize("text", ["[[[0, 0], [1, 0]]]", "{", None])
@@ -172,7 +172,7 @@ def test_a_file_says_how_a_stream_is_redacted_from_the_first_frame_on(tmp_path: 
     zones.write_text("[[[0, 0], [1, 0], [1, 1]]]")
     settings = load_settings(redaction=(f"lobby={file}",), zones=(f"lobby={zones}",))
     assert settings.policies == {
-        "lobby": {"cover": {"except": ["ada"]}, "style": "mosaic", "zones": [[[0, 0], [1, 0], [1, 1]]]}
+        "lobby": {"cover": {"except": ["ada"]}, "style": "mosaic", "zones": (((0, 0), (1, 0), (1, 1)),)}
     }
 
 

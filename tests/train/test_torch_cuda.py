@@ -182,6 +182,16 @@ def test_an_operator_that_is_not_here_is_named(tmp_path: Path) -> None:
         runtime.run()
 
 
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError, RuntimeError])
+def test_what_the_gpu_refuses_is_one_line(error: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise error("CUDA error: out of patience\nCompile with TORCH_USE_CUDA_DSA")
+
+    monkeypatch.setattr("engines.runtimes.torch_cuda._Batch", refused)
+    with pytest.raises(RuntimeFailure, match=r"face_nano\.onnx, 8 at a time: CUDA error: out of patience$"):
+        TorchCudaRuntime(default_face_model(), 96, 64, device="cpu").run(3)
+
+
 def test_int8_files_and_machines_without_a_gpu_are_refused_in_one_line() -> None:
     with pytest.raises(RuntimeFailure, match="is int8"):
         TorchCudaRuntime(default_face_model("int8"), 64, 64, device="cpu")

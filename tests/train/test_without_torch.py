@@ -23,4 +23,4 @@ def test_the_missing_package_is_named(words, monkeypatch, capsys):
     said = capsys.readouterr().err
     assert ended.value.code == 1
     assert said.count("\n") == 1
-    assert "fancam[train]" in said
+    assert "pip install -e '.[train]' in the checkout" in said

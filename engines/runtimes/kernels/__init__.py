@@ -14,6 +14,8 @@ from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from numpy.typing import NDArray
 
+from engines.runtimes.driver import checked
+
 FOLDER: Final = Path(__file__).parent
 FATBIN: Final = FOLDER / "kernels.fatbin"
 THREADS: Final = 256
@@ -113,41 +115,35 @@ def addresses_of(args: Sequence[Any]) -> ctypes.Array[c_void_p]:
     return (c_void_p * len(args))(*(ctypes.addressof(arg) for arg in args))
 
 
-class KernelFailure(Exception):
-    """The driver refused; the text says what."""
-
-
 class Module:
     """The kernels, loaded into the current context for as long as that lives, launched on the stream of handle `stream`. By
-    cuda-bindings."""
+    cuda-bindings.
+
+    Raises:
+        CudaFailure: the driver refuses the image, or a launch or copy.
+    """
 
     def __init__(self, stream: int) -> None:
         from cuda.bindings import driver
 
         self._driver, self._stream = driver, driver.CUstream(stream)
-        self._module = self._checked(driver.cuModuleLoadData(FATBIN.read_bytes()))
+        self._module = checked(driver.cuModuleLoadData(FATBIN.read_bytes()))
         self._functions: dict[str, Any] = {}
-
-    def _checked(self, answer: tuple[Any, ...]) -> Any:
-        error, *values = answer
-        if error != self._driver.CUresult.CUDA_SUCCESS:
-            raise KernelFailure(f"the driver says {error.name}")
-        return values[0] if values else None
 
     def launch(self, name: str, x: int, y: int, threads: int, args: Sequence[Any]) -> None:
         if name not in self._functions:
-            self._functions[name] = self._checked(self._driver.cuModuleGetFunction(self._module, name.encode()))
+            self._functions[name] = checked(self._driver.cuModuleGetFunction(self._module, name.encode()))
         function, addresses = self._functions[name], addresses_of(args)
         at = ctypes.addressof(addresses)
-        self._checked(self._driver.cuLaunchKernel(function, x, y, 1, threads, 1, 1, 0, self._stream, at, 0))
+        checked(self._driver.cuLaunchKernel(function, x, y, 1, threads, 1, 1, 0, self._stream, at, 0))
 
     def upload(self, there: int, here: NDArray[Any]) -> None:
         """Copy page-locked memory to the device."""
-        self._checked(self._driver.cuMemcpyHtoDAsync(there, here.ctypes.data, here.nbytes, self._stream))
+        checked(self._driver.cuMemcpyHtoDAsync(there, here.ctypes.data, here.nbytes, self._stream))
 
     def download(self, here: NDArray[Any], there: int) -> None:
         """Copy memory of the device into page-locked memory."""
-        self._checked(self._driver.cuMemcpyDtoHAsync(here.ctypes.data, there, here.nbytes, self._stream))
+        checked(self._driver.cuMemcpyDtoHAsync(here.ctypes.data, there, here.nbytes, self._stream))
 
 
 def _launch(launcher: Launcher, name: str, x: int, y: int, threads: int, args: Sequence[Any]) -> None:

@@ -105,8 +105,9 @@ class TorchCudaRuntime(OnGpu):
         if batch not in self._ready:
             try:
                 self._ready[batch] = self._prepare(batch)
-            except torch.OutOfMemoryError as error:
-                raise RuntimeFailure(f"{self._model}, {batch} at a time: {str(error).splitlines()[0]}") from error
+            except RuntimeError as error:  # of memory, the compiler, a capture
+                says = str(error).partition("\n")[0]
+                raise RuntimeFailure(f"{self._model}, {batch} at a time: {says}") from error
         ready = self._last = self._ready[batch]
         if self._frames is None:
             yield "copy", partial(ready.upload, self._inputs)

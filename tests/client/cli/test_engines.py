@@ -20,9 +20,9 @@ H200 = Gpu("NVIDIA H200", "580.65.06", "9.0", 143771)
 @pytest.fixture
 def rtx(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if on a GPU: the library is TensorRT for RTX, which builds without one."""
-    pytest.importorskip("tensorrt_rtx_bindings", reason="TensorRT for RTX is not installed: pip install 'fancam[rtx]'")
+    pytest.importorskip("tensorrt_rtx_bindings", reason="TensorRT for RTX is not installed: pip install -e '.[rtx]'")
     monkeypatch.setattr(engines, "LIBRARY", "tensorrt_rtx_bindings")
-    monkeypatch.setattr(gpu, "read_gpu", lambda index: H200)
+    monkeypatch.setattr(gpu, "read_gpu", lambda: H200)
 
 
 @pytest.mark.usefixtures("rtx")
@@ -66,5 +66,5 @@ def test_without_tensorrt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     monkeypatch.setitem(sys.modules, "tensorrt", None)
     assert run("engines", "build", default_face_model(), "--folder", tmp_path) == 1
     said = capsys.readouterr().err
-    assert "tensorrt is not installed: pip install 'fancam[tensorrt]'" in said
+    assert "tensorrt is not installed: pip install -e '.[tensorrt]' " in said
     assert said.count("\n") == 1

@@ -12,7 +12,7 @@ RTX = "tensorrt_rtx_bindings"
 
 @pytest.fixture
 def rtx() -> ModuleType:
-    return pytest.importorskip(RTX, reason="TensorRT for RTX is not installed: pip install 'fancam[rtx]'")
+    return pytest.importorskip(RTX, reason="TensorRT for RTX is not installed: pip install -e '.[rtx]'")
 
 
 @pytest.fixture

@@ -24,9 +24,7 @@ BUCKETS = buckets_of([1, 8, 32])
 
 def test_the_face_model_with_a_profile_for_each_batch(rtx: ModuleType) -> None:
     told: list[float] = []
-    built = build_plan(
-        rtx, default_face_model(), Settings(BUCKETS, (96, 160)), report=lambda what, share: told.append(share)
-    )
+    built = build_plan(rtx, default_face_model(), Settings(BUCKETS, (96, 160)), report=told.append)
     assert built.precision == "fp32"
     assert built.size == (96, 160)
     assert built.ports["y"] == {"mode": "INPUT", "dtype": "UINT8", "shape": [-1, 1, -1, -1]}
@@ -39,7 +37,7 @@ def test_the_face_model_with_a_profile_for_each_batch(rtx: ModuleType) -> None:
 
 
 def test_a_build_that_is_interrupted_ends(rtx: ModuleType) -> None:
-    def report(what: str, share: float) -> None:
+    def report(share: float) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(Cancelled):
@@ -126,12 +124,12 @@ def test_shares_of_nested_phases_add_up() -> None:
     phases.start("whole", None, 4)
     phases.step("whole", 0)
     phases.start("part", "whole", 2)
-    assert phases.now() == ("whole", 0.25)
+    assert phases.now() == 0.25
     phases.step("part", 0)
-    assert phases.now() == ("whole", 0.375)
+    assert phases.now() == 0.375
     phases.finish("part")
     phases.step("whole", 3)
-    assert phases.now() == ("whole", 1.0)
+    assert phases.now() == 1.0
     phases.finish("whole")
     assert phases.now() is None
 

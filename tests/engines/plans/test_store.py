@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from engines.plans.key import Key, Target, buckets_of
-from engines.plans.store import NoPlan, PlanError, Store
+from engines.plans.store import NoPlan, PlanError, Store, default_folder
 
 HERE = Target("tensorrt 10.13.0.35", "580.65.06", "NVIDIA H200", "9.0")
 ONNX = "ab" * 32
@@ -100,6 +100,13 @@ def test_a_timing_cache_is_kept_by_library_and_gpu_and_trusted_only_when_it_was_
     (file,) = folder.glob("*.timing")
     file.write_bytes(file.read_bytes()[:-1] + b"S")
     assert store.timing(HERE) == b""
+
+
+def test_they_lie_in_the_user_s_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert default_folder() == tmp_path / "fancam/plans"
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # to be ignored, says the specification
+    assert default_folder() == Path.home() / ".cache/fancam/plans"
 
 
 @pytest.mark.parametrize("batches", [[], [0], [-1, 4]])

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.fixture
 def rtx() -> ModuleType:
     return pytest.importorskip(
-        "tensorrt_rtx_bindings", reason="TensorRT for RTX is not installed: pip install 'fancam[rtx]'"
+        "tensorrt_rtx_bindings", reason="TensorRT for RTX is not installed: pip install -e '.[rtx]'"
     )
 
 

@@ -12,9 +12,7 @@ from engines.plans.key import buckets_of
 from engines.train.networks.export import write_network
 from engines.train.precision import write_fp16, write_int8
 
-rtx = pytest.importorskip(
-    "tensorrt_rtx_bindings", reason="TensorRT for RTX is not installed: pip install 'fancam[rtx]'"
-)
+rtx = pytest.importorskip("tensorrt_rtx_bindings", reason="TensorRT for RTX is not installed: pip install -e '.[rtx]'")
 # Timing caches do nothing in TensorRT for RTX, which says so.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 SETTINGS = Settings(buckets_of([1, 8, 32]), (128, 128))
