@@ -130,7 +130,7 @@ class Pull:
             self._reader = None
             reader.close()
             process.kill()
-            await asyncio.to_thread(process.wait)
+            await _ended(process)
 
     async def _watch(self, reader: _Reader) -> Lost:
         while not reader.lost.done():
@@ -158,6 +158,16 @@ class Pull:
         elif message.kind is Kind.AUDIO:
             shift = (self._shift or 0) * OPUS_CLOCK_HZ // RTP_CLOCK_HZ
             self._listener.on_audio(bytes(message.body), message.rtp_time + shift)
+
+
+async def _ended(process: subprocess.Popen[bytes]) -> None:
+    """Wait for it in a thread, also when cancelled meanwhile, which would take back a wait that has no thread yet."""
+    waiting = asyncio.ensure_future(asyncio.to_thread(process.wait))
+    try:
+        await asyncio.shield(waiting)
+    except asyncio.CancelledError:
+        await waiting
+        raise
 
 
 class _Reader(asyncio.Protocol):

@@ -9,11 +9,15 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -291,6 +295,33 @@ def test_times_go_on_where_the_reader_before_had_got_to(monkeypatch: pytest.Monk
         assert reading.restarts >= 1
 
     asyncio.run(run())
+
+
+def test_a_reader_that_has_died_is_waited_for_though_no_thread_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = list[subprocess.Popen[bytes]]()
+
+    def start(*args: Any, **more: Any) -> subprocess.Popen[bytes]:
+        started.append(popen(*args, **more))
+        return started[-1]
+
+    popen = subprocess.Popen
+    monkeypatch.setattr(pull, "READER_COMMAND", ("true",))
+    monkeypatch.setattr(pull.subprocess, "Popen", start)
+
+    async def run() -> None:
+        only, free = ThreadPoolExecutor(1), threading.Event()
+        asyncio.get_running_loop().set_default_executor(only)
+        only.submit(free.wait)
+        reading = pull.Pull("cam", {"source": "0"}, Mock(spec=pull.Listener))
+        reading.start()
+        await until(only._work_queue.qsize, "a reader's end")
+        closing = asyncio.ensure_future(reading.close())
+        await asyncio.sleep(0.1)
+        free.set()
+        await closing
+
+    asyncio.run(run())
+    assert [process.returncode for process in started] != [None]
 
 
 def test_a_reader_that_hangs_is_ended(
