@@ -76,7 +76,7 @@ def command(
 
 
 class Unreadable(Exception):
-    """A file that is no picture, or too large a one."""
+    """A file that is no picture, or too large a one, or one to which a network's answer cannot be used."""
 
 
 def find(paths: list[Path]) -> list[tuple[Path, str]]:
@@ -98,6 +98,8 @@ def describe(path: Path, detector: Any) -> dict[str, Any]:
     """What is found in one picture, in pixels of the picture as it is shown (EXIF orientation applied)."""
     frame, width, height = read(path)
     (found,) = detector.detect([frame])
+    if not found.complete:
+        raise Unreadable(f"{path}: the network's answer is not all there, or no numbers")
     others = found.others()
     told = {"width": width, "height": height, "faces": things(found.faces())}
     return told if others is None else {**told, "others": things(others)}

@@ -35,9 +35,9 @@ from engines.runtimes.kernels.ends import Kept
 
 DEFAULT_LONG_SIDE: Final = 640
 LEAST_SCORE: Final = 0.1
+"""Scores from here on are kept: the tracker and the redactor know what to make of low ones."""
 MOST_SCORE: Final = 1.1
 """Halves and int8 come to a little over 1."""
-"""Scores from here on are kept: the tracker and the redactor know what to make of low ones."""
 SHAPES_KEPT: Final = 8
 
 

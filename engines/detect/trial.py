@@ -84,8 +84,10 @@ def _run(model: Path, family: str | None, classes: Sequence[str]) -> dict[str, A
             for shape in ((height, width), (height // 2, width // 2), (height // 2, width // 2))
         )
         started = time.monotonic()
-        detector.detect([Frame(y, u, v, 0, 0)])
+        (found,) = detector.detect([Frame(y, u, v, 0, 0)])
         ms = (time.monotonic() - started) * 1e3
+        if not found.complete:
+            raise BadModel("its answer holds what is no number, or scores above 1: was it exported whole?")
     signature = read_signature(model, detector.kind)
     return {
         "family": detector.family.name,

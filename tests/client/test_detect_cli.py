@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
+from client.cli.detect import Unreadable, describe
+from engines.frame import Detections, Frame
 from engines.scene.scene import random_scene
 from tests.client.command import run
 
@@ -131,3 +133,13 @@ def test_a_run_that_is_broken_off_leaves_what_was_there(
     assert run("detect", pictures, "--out", out) != 0
     assert out.read_text() == "of an earlier run\n"
     assert list(tmp_path.iterdir()) == [out]
+
+
+def test_a_picture_is_not_called_empty_because_a_network_broke_down(tmp_path: Path) -> None:
+    class Broken:
+        def detect(self, frames: list[Frame]) -> list[Detections]:
+            return [Detections.none_for(frame, complete=False) for frame in frames]
+
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((48, 64, 3), np.uint8))
+    with pytest.raises(Unreadable, match="no numbers"):
+        describe(tmp_path / "a.png", Broken())

@@ -11,7 +11,7 @@ import pytest
 from engines.detect.trial import try_model
 from engines.models import default_face_model
 from engines.models.onnx_file import BadModel
-from tests.onnx_made import field, model, node, port, tensor
+from tests.onnx_made import field, model, node, port, tensor, yolov8
 
 
 def refused(data: bytes, folder: Path, limit_s: float = 60.0) -> str:
@@ -44,6 +44,12 @@ def test_outputs_that_nobody_can_read_are_named(tmp_path: Path) -> None:
 
 def test_a_network_that_no_runtime_can_load(tmp_path: Path) -> None:
     refused(model([node("NoSuchOperator", ["x"], ["y"])], [port("x", (1, 3, 64, 64))], [port("y", (1,))]), tmp_path)
+
+
+@pytest.mark.parametrize("score", [6.0, np.nan])
+def test_scores_that_are_none_are_refused(score: float, tmp_path: Path) -> None:
+    """As of a network that was exported without its last sigmoid."""
+    assert "scores above 1" in refused(yolov8([[20, 20, 40, 40]], [0], ["face"], score=score), tmp_path)
 
 
 def test_a_small_file_that_asks_for_much_memory(tmp_path: Path) -> None:
