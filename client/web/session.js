@@ -3,6 +3,8 @@
 import { pause, request } from "./http.js";
 
 const SPACING_MS = 220;
+const MOST_CONNECTING = 3;
+const PATIENCE_MS = 3000;
 
 class Refused extends Error {
   constructor(status, text) {
@@ -35,11 +37,22 @@ async function iceServers(path) {
   });
 }
 
+/** When the peer has connected, or failed, or takes its time. */
+function settled(peer) {
+  return new Promise((resolve) => {
+    const look = () => ["new", "connecting"].includes(peer.connectionState) || resolve();
+    peer.addEventListener("connectionstatechange", look);
+    setTimeout(resolve, PATIENCE_MS);
+  });
+}
+
+const connecting = [];
 let turn = Promise.resolve();
 
-/** Sessions are opened one after the other: a server takes only so many offers a second from one address. */
+/** Sessions are opened one after the other: a server takes only so many offers a second from one address, and has only so many
+ * of its peers connecting at a time. */
 function inTurn(work) {
-  const mine = turn.then(work);
+  const mine = turn.then(() => (connecting.length < MOST_CONNECTING ? null : connecting.shift())).then(work);
   turn = mine.then(() => pause(SPACING_MS), () => pause(SPACING_MS));
   return mine;
 }
@@ -55,6 +68,7 @@ export async function open(peer, path) {
     const told = await response.json().catch(() => ({}));
     throw new Refused(response.status, told.detail ?? `${response.status} ${response.statusText}`);
   }
+  connecting.push(settled(peer));
   const session = response.headers.get("Location");
   await peer.setRemoteDescription({ type: "answer", sdp: await response.text() });
   return () => {

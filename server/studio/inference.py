@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -32,6 +33,8 @@ CANARY_RETRY_NS: Final = 1_000_000_000
 RAISED_CHECKS: Final = 5
 """In a row: some faults, such as a GPU's after an illegal access, stay until everything is made anew."""
 MAX_RESTARTS: Final = 3
+RESTARTS_WITHIN_NS: Final = 1_800_000_000_000
+"""Those of longer ago are forgiven: a studio serves for days, and a core may be taken from it now and then."""
 
 WARMING_UP: Final = "warming up"
 FAILED: Final = "detector failed"
@@ -112,7 +115,7 @@ class Inference:
         self._scheduler: Scheduler[Job] = Scheduler(self._latency_ns)
         self._changed = threading.Condition()
         self._closed = False
-        self._restarts = 0
+        self._restarts_ns: deque[int] = deque()
         self._batches: tuple[int, ...] = (1,)
         self._told_ready = False
         self.trouble: str | None = WARMING_UP
@@ -158,7 +161,7 @@ class Inference:
                 served = list(worker.serves)
             if late:
                 self._tally.count("hung")
-                self._replace(worker, served, SILENT)
+                self._replace(worker, served, SILENT, now_ns)
 
     def _latency_ns(self, frames: Sequence[Job]) -> int:
         """As measured: one run for those of one size of the network's picture."""
@@ -173,15 +176,17 @@ class Inference:
         self._workers.append(worker)
         threading.Thread(target=self._run, args=(worker,), name="inference", daemon=True).start()
 
-    def _replace(self, worker: _Worker, served: Sequence[Sink], reason: str) -> None:
+    def _replace(self, worker: _Worker, served: Sequence[Sink], reason: str, now_ns: int) -> None:
         logger.error("%s: starting another one", reason)
-        self._restarts += 1
+        self._restarts_ns.append(now_ns)
+        while now_ns - self._restarts_ns[0] > RESTARTS_WITHIN_NS:
+            self._restarts_ns.popleft()
         self._workers.remove(worker)
         for stream in served:
             with self._changed:
                 self._scheduler.done(stream.ident)
             stream.failed(reason)
-        if self._restarts > MAX_RESTARTS:
+        if len(self._restarts_ns) > MAX_RESTARTS:
             self._on_fatal(f"{reason}, after {MAX_RESTARTS} restarts")
         elif not (self._closed or worker.retired):
             if not self._workers:
@@ -206,7 +211,7 @@ class Inference:
                 return
             time.sleep(1)
             if not worker.abandoned:
-                self._replace(worker, (), FAILED)
+                self._replace(worker, (), FAILED, time.monotonic_ns())
             return
         with self._changed:
             self._batches = detector.batches
@@ -220,7 +225,7 @@ class Inference:
                     self._told_ready = True
                     self._on_ready(detector)
                 if worker.raised >= RAISED_CHECKS:
-                    self._replace(worker, (), FAILED)
+                    self._replace(worker, (), FAILED, time.monotonic_ns())
                     return
             jobs = self._next(worker, canary_due_ns)
             if worker.abandoned or self._closed:
