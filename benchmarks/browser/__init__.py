@@ -27,7 +27,7 @@ FLAGS = (
     "--use-fake-ui-for-media-stream",
     "--use-fake-device-for-media-stream",
 )
-READY_S, STOP_S = 60, 10
+READY_S, STOP_S = 150, 10
 PATIENT = ("--budget-ms", "2000")
 """For questions that are not about time, on machines that may be busy."""
 

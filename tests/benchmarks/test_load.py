@@ -12,10 +12,11 @@ from benchmarks.load import _draw, largest, measure, row
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_two_streams_are_published_watched_and_measured(tmp_path: Path) -> None:
     video = tmp_path / "scene.mp4"
     _draw(video, 320, 240, 30)
-    run = measure(video, 2, "320x240", 30, 4)
+    run = measure(video, 2, "320x240", 30, 8)
     assert (run["streams"], run["size"], len(run["per_stream"])) == (2, "320x240", 2)
     for stream in run["per_stream"]:
         assert stream["fps"] > 5

@@ -14,6 +14,7 @@ from benchmarks.soak import count_sessions
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_sessions_leave_nothing_behind() -> None:
     figures = count_sessions(50)
     before, after = figures["before"], figures["after"]

@@ -21,6 +21,11 @@ from engines.scene.write import write_scene
 FIND_JS = "feed => document.querySelector(`figure[data-feed='${feed}'] video`)"
 FRAMES_JS = f"feed => ({FIND_JS})(feed)?.getVideoPlaybackQuality().totalVideoFrames ?? 0"
 PICTURE_JS = f"feed => probe.picture(({FIND_JS})(feed))"
+LASTING_JS = """() => {
+  const lasting = (video) => video.getVideoPlaybackQuality().totalVideoFrames > 5;
+  const fancam = [...document.querySelectorAll("#fancams video")].find(lasting);
+  return fancam ? probe.picture(fancam) : null;
+}"""
 
 
 @dataclass
@@ -109,13 +114,14 @@ class Watched:
         names = self.page.evaluate("[...document.querySelectorAll('#fancams figure')].map(one => one.dataset.feed)")
         return [str(name) for name in names]
 
-    def lasting_fancam(self) -> str:
-        """Waits for one that has shown more than 20 frames: people come and go, and their fancams with them."""
-        return str(
-            self.until(
-                lambda: next((one for one in self.fancams() if self.frames(one) > 20), None), "a fancam that lasts"
-            )
-        )
+    def a_fancam_lasts(self) -> None:
+        """Waits for one that shows something after more than 5 frames: people come and go, and their fancams with them."""
+
+        def shows() -> bool:
+            picture = self.page.evaluate(LASTING_JS)
+            return picture is not None and luma(picture).std() > 5
+
+        self.until(shows, "a fancam that lasts and whose picture is not empty")
 
     def until(self, true: Callable[[], Any], what: str, deadline_s: float = 30) -> Any:
         """Poll until `true()` is, and return what it returned; the page goes on meanwhile."""

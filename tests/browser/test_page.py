@@ -52,8 +52,7 @@ def test_page_shows_source_redacted_and_fancams(server: Server, demo: None, open
     watched = open_page(server.url)
     for feed in ("raw", "redacted"):
         watched.rises(feed)
-    fancam = watched.lasting_fancam()
-    assert watched.luma(fancam).std() > 5, "the fancam shows an empty picture"
+    watched.a_fancam_lasts()
     drawn = """() => {
       const canvas = document.querySelector("figure[data-feed='raw'] canvas");
       const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
@@ -75,7 +74,7 @@ def test_own_camera_is_shown_redacted(server: Server, scene: SceneFiles, open_pa
     watched = open_page(server.url)
     watched.page.click("#camera")
     watched.rises("redacted", 60)
-    watched.lasting_fancam()
+    watched.a_fancam_lasts()
     numbers, covered = set(), []
     end_s = time.monotonic() + 30
     while len(numbers) < 6 or len(covered) < 12:
@@ -108,7 +107,7 @@ def narrow() -> Iterator[Running]:
 @contextmanager
 def place_taken(door: Running, scene: SceneFiles) -> Iterator[None]:
     with publishing(scene.video, f"{door.url}/whip/demo"):
-        wait_until(lambda: door.ask("GET", "/streams").json()["streams"], "the stream that takes the place")
+        wait_until(lambda: door.ask("GET", "/streams").json()["streams"], "the stream that takes the place", 60)
         yield
 
 
@@ -128,7 +127,7 @@ def says(watched: Watched, text: str) -> None:
 def is_let_go(watched: Watched) -> bool:
     """The webcam is off and can be used again."""
     off = watched.page.evaluate("webcam.getTracks().every((track) => track.readyState === 'ended')")
-    return bool(off) and watched.page.inner_text("#camera:enabled", timeout=3000) == "Use my camera"
+    return bool(off) and watched.page.inner_text("#camera:enabled") == "Use my camera"
 
 
 def test_a_camera_without_a_place_says_so_and_is_stopped_or_waits_for_one(
@@ -139,7 +138,7 @@ def test_a_camera_without_a_place_says_so_and_is_stopped_or_waits_for_one(
     with place_taken(narrow, scene):
         use_camera(watched)
         says(watched, "--max-streams")
-        page.click("text=Stop camera", timeout=3000)
+        page.click("text=Stop camera")
         assert is_let_go(watched)
         assert not page.is_visible("#notice")
         page.click("#camera")
@@ -184,7 +183,7 @@ def spread(luma: np.ndarray, xyxy_px: list[float]) -> float:
 def test_studio_lost_while_watching(how: signal.Signals, server: Server, demo: None, open_page: Open) -> None:
     watched = open_page(server.url)
     watched.rises("redacted")
-    watched.until(lambda: server.get("/healthz")["spare"], "a warm spare", 60)
+    watched.until(lambda: server.get("/healthz")["spare"], "a warm spare", 100)
     watched.page.evaluate(KINDS_JS, "redacted")
     watched.until(lambda: kinds(watched)["live"] > 10, "frames with the marker")
     lost = server.get("/healthz")["studio"]["pid"]

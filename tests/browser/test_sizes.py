@@ -29,6 +29,9 @@ SCRIPT_JS = """async codec => {
     const publisher = new RTCPeerConnection(), viewer = new RTCPeerConnection();
     const transceiver = publisher.addTransceiver(camera.getVideoTracks()[0], {direction: 'sendonly'});
     transceiver.setCodecPreferences(own);
+    const parameters = transceiver.sender.getParameters();
+    parameters.degradationPreference = 'maintain-resolution';  // or a browser short of time sends smaller pictures
+    await transceiver.sender.setParameters(parameters);
     const name = 'sizes-' + codec.toLowerCase();
     await answer(publisher, '/whip/' + name);
     const video = document.createElement('video');

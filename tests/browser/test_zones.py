@@ -42,7 +42,7 @@ def test_a_zone_drawn_on_the_page_is_black_in_every_feed(
 
 def test_a_zone_is_drawn_by_keys(scene: SceneFiles, open_page: Callable[[str], Watched]) -> None:
     with running_door() as door, publishing(scene.video, f"{door.url}/whip/stage"):
-        wait_until(lambda: door.ask("GET", "/streams").json()["streams"], "the stream")
+        wait_until(lambda: door.ask("GET", "/streams").json()["streams"], "the stream", 60)
         watched = open_page(door.url)
         watched.page.click("#zones:not(:disabled)")
         for key in ("Space", *["ArrowRight"] * 10, "Space", *["ArrowDown"] * 10, "Space", "Enter"):

@@ -20,13 +20,14 @@ def write_clip(
     codec: str = "libx264",
     *,
     frames: int = 30,
+    rate: int = FPS,
     size: tuple[int, int] = SIZE,
     b_frames: int = 0,
     sound: bool = False,
 ) -> Path:
-    """Grey pictures that grow brighter by 2 a frame from 40 on, a key frame each half second."""
+    """Grey pictures that grow brighter by 2 a frame from 40 on, a key frame every 15."""
     with av.open(str(path), "w") as box:
-        stream = box.add_stream(codec, rate=FPS, options=ZERO_LATENCY if codec == "libx264" and not b_frames else {})
+        stream = box.add_stream(codec, rate=rate, options=ZERO_LATENCY if codec == "libx264" and not b_frames else {})
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
         stream.codec_context.gop_size = KEY_EVERY
@@ -38,7 +39,7 @@ def write_clip(
             box.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
         box.mux(stream.encode(None))
         if voice is not None:
-            tone = np.sin(np.arange(44_100 * frames // FPS) * 0.05).astype(np.float32) * 0.3
+            tone = np.sin(np.arange(44_100 * frames // rate) * 0.05).astype(np.float32) * 0.3
             for at in range(0, len(tone) - 1023, 1024):
                 frame = av.AudioFrame.from_ndarray(tone[None, at : at + 1024], "fltp", "mono")
                 frame.sample_rate, frame.pts = 44_100, at
@@ -57,5 +58,5 @@ def start(*words: str) -> subprocess.Popen[str]:
 def run(*words: str) -> subprocess.CompletedProcess[str]:
     """`fancam …` to its end."""
     process = start(*words)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=150)
     return subprocess.CompletedProcess(words, process.returncode, out, err)

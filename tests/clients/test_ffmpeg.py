@@ -67,7 +67,7 @@ def publishing(video: Path, url: str, options: dict[str, str]) -> Iterator[None]
 
 def test_its_h264_comes_out_redacted(server: Server, scene: Scene, certificate: dict[str, str]) -> None:
     need("whip" in av.formats_available, "this PyAV has no WHIP muxer (17 and later have one)")
-    options = {"authorization": TOKEN, **certificate}
+    options = {"authorization": TOKEN, "handshake_timeout": "20000", **certificate}
     with publishing(scene.again, f"{server.url}/whip/ffmpeg", options):
         planes = seen(f"{server.url}/whep/ffmpeg/redacted", TOKEN, 60)
     assert_redacted(planes, scene, 60)

@@ -15,7 +15,7 @@ from tests.server.door.running import wait_until
 
 SCRIPT = Path(__file__).with_name("webrtcbin.py")
 SYSTEM_PYTHON = "/usr/bin/python3"
-NEEDED = ["webrtcbin", "nicesink", "openh264dec", "y4menc", "qtdemux", "rtph264pay"]
+NEEDED = ["webrtcbin", "nicesink", "openh264dec", "videoscale", "y4menc", "qtdemux", "rtph264pay"]
 
 
 @functools.cache
@@ -44,5 +44,5 @@ def test_it_watches_a_redacted_feed(server: Server, scene: Scene, tmp_path: Path
     out = tmp_path / "out.y4m"
     with published(server, scene, "for-webrtcbin"):
         with running(SYSTEM_PYTHON, str(SCRIPT), "watch", f"{server.url}/whep/for-webrtcbin/redacted", TOKEN, str(out)):
-            wait_until(lambda: out.exists() and out.stat().st_size > 90 * 640 * 480 * 1.5, "90 decoded frames")
+            wait_until(lambda: out.exists() and out.stat().st_size > 90 * 640 * 480 * 1.5, "90 decoded frames", 60)
     assert_redacted(lumas(out), scene, 60)

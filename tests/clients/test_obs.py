@@ -116,7 +116,11 @@ async def publish(video: Path, url: str, bearer: str, stop: threading.Event) -> 
         peer.addTransceiver(AudioStreamTrack(), "sendonly")
         peer.addTransceiver(Pictures(video), "sendonly").setCodecPreferences(preferred(("H264",)))
         await peer.setLocalDescription(await peer.createOffer())
-        status, headers, answer = await asyncio.to_thread(ask, "POST", url, bearer, as_obs(peer.localDescription.sdp))
+        offer = as_obs(peer.localDescription.sdp)
+        status, headers, answer = await asyncio.to_thread(ask, "POST", url, bearer, offer)
+        while status == 503 and not stop.is_set():  # no room before the server has seen that the last stream is gone
+            await asyncio.sleep(0.5)
+            status, headers, answer = await asyncio.to_thread(ask, "POST", url, bearer, offer)
         assert status == 201, answer
         session = urljoin(url, headers["location"])
         await peer.setRemoteDescription(RTCSessionDescription(answer, "answer"))

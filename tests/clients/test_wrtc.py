@@ -33,5 +33,5 @@ def test_it_watches_a_redacted_feed_in_vp8(server: Server, scene: Scene, tmp_pat
     out = tmp_path / "out.y4m"
     with published(server, scene, "for-wrtc"):
         with running("node", "client.js", "watch", f"{server.url}/whep/for-wrtc/redacted", TOKEN, str(out), cwd=NODE):
-            wait_until(lambda: out.exists() and out.stat().st_size > 90 * 640 * 480 * 1.5, "90 decoded frames")
+            wait_until(lambda: out.exists() and out.stat().st_size > 90 * 640 * 480 * 1.5, "90 decoded frames", 60)
     assert_redacted(lumas(out), scene, 60)

@@ -20,7 +20,7 @@ from engines.codecs.decode import Codec, VideoDecoder
 from engines.scene.marker import read_marker
 from server.door.broadcast import AccessUnit
 
-DEADLINE_S = 30
+DEADLINE_S = 60
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@ is and in real time, `watch URL TOKEN OUT.y4m` decodes what comes; both go on un
 
 import signal
 import sys
+import urllib.parse
 import urllib.request
 
 import gi
@@ -13,20 +14,24 @@ gi.require_version("GstWebRTC", "1.0")
 from gi.repository import GLib, Gst, GstSdp, GstWebRTC  # noqa: E402
 
 BIN = "webrtcbin name=rtc bundle-policy=max-bundle latency=20"
+SIZE = "videoscale ! video/x-raw,width=640,height=480"
+"""The scene's; the door's own slate has another, with which a Y4M would begin anew."""
 
 
-def post(url: str, token: str, offer: str) -> str:
+def ask(method: str, url: str, token: str, offer: str = "") -> tuple[str, str]:
+    """The answer's text and the address that it tells."""
     headers = {"Content-Type": "application/sdp", "Authorization": f"Bearer {token}"}
-    with urllib.request.urlopen(urllib.request.Request(url, offer.encode(), headers), timeout=10) as answer:
-        assert answer.status == 201
-        return answer.read().decode()
+    request = urllib.request.Request(url, offer.encode() or None, headers, method=method)
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert answer.status == (201 if offer else 200)
+        return answer.read().decode(), urllib.parse.urljoin(url, answer.headers.get("Location", ""))
 
 
 class Session:
     """One offer, sent when all candidates are known, and its answer."""
 
     def __init__(self, pipeline: Gst.Pipeline, url: str, token: str) -> None:
-        self._url, self._token = url, token
+        self._url, self._token, self._session = url, token, ""
         self._rtc = pipeline.get_by_name("rtc")
         # Loopback is left out unless it is named; the agent must be kept for as long.
         self._agent = self._rtc.get_property("ice-agent")
@@ -47,10 +52,15 @@ class Session:
 
     def _exchange(self) -> bool:
         offer = self._rtc.get_property("local-description")
-        _, message = GstSdp.SDPMessage.new_from_text(post(self._url, self._token, offer.sdp.as_text()))
+        text, self._session = ask("POST", self._url, self._token, offer.sdp.as_text())
+        _, message = GstSdp.SDPMessage.new_from_text(text)
         answer = GstWebRTC.WebRTCSessionDescription.new(GstWebRTC.WebRTCSDPType.ANSWER, message)
         self._rtc.emit("set-remote-description", answer, Gst.Promise.new())
         return GLib.SOURCE_REMOVE
+
+    def delete(self) -> None:
+        if self._session:
+            ask("DELETE", self._session, self._token)
 
 
 def publish(video: str) -> Gst.Pipeline:
@@ -71,7 +81,8 @@ def watch(out: str) -> Gst.Pipeline:
 
     def shown(_: Gst.Element, pad: Gst.Pad) -> None:
         decoded = Gst.parse_bin_from_description(
-            f"rtph264depay ! h264parse ! openh264dec ! y4menc ! filesink location={out} sync=false buffer-mode=2", True
+            f"rtph264depay ! h264parse ! openh264dec ! {SIZE} ! y4menc ! filesink location={out} sync=false buffer-mode=2",
+            True,
         )
         pipeline.add(decoded)
         decoded.sync_state_with_parent()
@@ -107,6 +118,7 @@ def main() -> None:
         packets.get_static_pad("src").add_probe(Gst.PadProbeType.BUFFER, first_packet)
     pipeline.set_state(Gst.State.PLAYING)
     loop.run()
+    session.delete()
     pipeline.set_state(Gst.State.NULL)
 
 

@@ -91,7 +91,7 @@ def publish_and_watch(client: list[str], url: str, clip: Path) -> None:
     stage = f"{url}/whip/stage"
     with started("publish", str(clip), stage, "--loop", "--token", TOKEN, before=client) as line:
         assert line.startswith("publishing "), line
-        watch = ["watch", f"{url}/whep/stage/raw", "--seconds", "3", "--json", "--token", TOKEN]
+        watch = ["watch", f"{url}/whep/stage/raw", "--seconds", "8", "--json", "--token", TOKEN]
         watched = fancam(*watch, before=client)
         assert watched.returncode == 0, watched.stderr
         assert json.loads(watched.stdout)["frames"] > 30

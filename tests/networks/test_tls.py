@@ -59,7 +59,7 @@ def test_own_clients_publish_and_watch_over_https(tmp_path: Path) -> None:
         assert "not trusted" in untrusted.stderr
         assert "SSL_CERT_FILE" in untrusted.stderr
         with started("publish", str(clip), f"{url}/whip/stage", "--loop", **trust):
-            watched = fancam("watch", f"{url}/whep/stage/raw", "--seconds", "2", "--json", **trust)
+            watched = fancam("watch", f"{url}/whep/stage/raw", "--seconds", "8", "--json", **trust)
             assert watched.returncode == 0, watched.stderr
             assert json.loads(watched.stdout)["frames"] > 20
 

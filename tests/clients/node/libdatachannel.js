@@ -56,6 +56,8 @@ pc.onLocalDescription(async (sdp) => {
   const headers = { "Content-Type": "application/sdp", Authorization: `Bearer ${token}` }
   const answer = await fetch(url, { method: "POST", headers, body: sdp })
   if (answer.status !== 201 || !answer.headers.get("location")) throw new Error(`${answer.status}: ${await answer.text()}`)
+  const session = new URL(answer.headers.get("location"), url)
+  process.once("SIGTERM", () => fetch(session, { method: "DELETE", headers }).finally(() => process.exit()))
   pc.setRemoteDescription(await answer.text(), "answer")
 })
 pc.setLocalDescription("offer")
