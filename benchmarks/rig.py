@@ -213,7 +213,7 @@ class Door:
 
 
 class Publisher:
-    """Sends a clip round and round at 30 frames a second until stopped."""
+    """Sends a clip round and round at 30 frames a second until stopped; what it is late with, at no more than 100."""
 
     def __init__(self, door: Door, clip: Clip, stream: int = 1, first: int = 0) -> None:
         self.door, self.clip, self.stream = door, clip, stream
@@ -224,7 +224,7 @@ class Publisher:
 
     def _run(self) -> None:
         due = time.monotonic()
-        while not self._stop.wait(max(0.0, due - time.monotonic())):
+        while not self._stop.wait(max(0.01, due - time.monotonic())):
             self.send_one()
             due += 1 / 30
 

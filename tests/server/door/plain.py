@@ -13,12 +13,13 @@ from typing import Any
 
 import av
 import numpy as np
+import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from aiortc.rtp import HeaderExtensions, RtpPacket, is_rtcp, pack_header_extensions, unpack_header_extensions
 
 from engines.codecs.encode import Encoded, Encoder
-from server.door import broadcast, publishers, receivers, rtp, viewers
+from server.door import broadcast, publishers, receivers, rtp, tap, viewers
 from tests.server.door.rtc import preferred, until
 from tests.server.door.running import DEADLINE_S
 
@@ -38,6 +39,12 @@ def encoded(codec: str, count: int = 60) -> tuple[Encoded, ...]:
         frames += encoder.encode(picture, FRAME_TICKS * number, number % KEY_EVERY == 0)
     encoder.close()
     return tuple(frames)
+
+
+def wait_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give no frame up for want of a resend that this machine has not read yet."""
+    for name in ("GIVE_UP_NS", "LONGEST_PATIENCE_NS"):
+        monkeypatch.setattr(tap, name, 5_000_000_000)
 
 
 def unit_of(frame: Encoded, number: int) -> broadcast.AccessUnit:

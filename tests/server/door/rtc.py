@@ -29,12 +29,14 @@ class Camera(VideoStreamTrack):
         super().__init__()
         self.running = asyncio.Event()
         self.running.set()
+        self.period = 100
+        """Of the brightness, in pictures."""
         self._number = 0
 
     @property
     def luma(self) -> int:
         """Of the last picture."""
-        return 60 + self._number % 100
+        return 60 + self._number % self.period
 
     async def recv(self) -> av.VideoFrame:
         pts, time_base = await self.next_timestamp()

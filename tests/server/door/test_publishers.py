@@ -11,13 +11,15 @@ import time
 import pytest
 from aiortc.rtp import RtpPacket
 
-from tests.server.door.plain import KEY_EVERY, Sender, encoded
+from tests.server.door.plain import KEY_EVERY, Sender, encoded, wait_long
 from tests.server.door.rtc import until
 from tests.server.door.stage import Stage, frame_number, on_stage
 
 
 @pytest.mark.parametrize("codec", ["h264", "vp8"])
-def test_packets_that_are_lost_and_resent_cost_no_frame(codec: str) -> None:
+def test_packets_that_are_lost_and_resent_cost_no_frame(codec: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    wait_long(monkeypatch)
+
     async def work(stage: Stage) -> None:
         sender, chance, lost = Sender(codec), random.Random(5), list[int]()
         publisher = await stage.publisher(sender)
@@ -45,13 +47,16 @@ def test_what_is_lost_for_good_is_a_gap_a_pli_and_then_a_key_frame() -> None:
     async def work(stage: Stage) -> None:
         sender = Sender()
         publisher = await stage.publisher(sender)
+        times: set[int] = set()
         gone: list[int] = []
 
         def lose(packet: RtpPacket) -> bool:
-            resend = packet.ssrc != sender.transceiver.sender._ssrc
-            if len(sender.units) == 20 and not gone and not resend:
+            if packet.ssrc != sender.transceiver.sender._ssrc:
+                return True  # a resend
+            times.add(packet.timestamp)
+            if len(times) == 21 and not gone:
                 gone.append(packet.sequence_number)
-            return resend or packet.sequence_number in gone
+            return packet.sequence_number in gone
 
         sender.lose = lose
         began_s = time.monotonic()

@@ -8,6 +8,9 @@ from collections.abc import Callable
 
 from tests.server.door.running import FAKE_STUDIO, Running, running_door, wait_until
 
+START_S = 60
+"""Until there is a spare: its process gives way to others while it starts."""
+
 
 def studio(door: Running) -> int | None:
     """The process that serves."""
@@ -28,7 +31,7 @@ def test_a_studio_that_is_killed_or_stands_still_is_replaced_by_the_warm_spare(
 ) -> None:
     door = start_door()
     for how, within_s in ((signal.SIGKILL, 1), (signal.SIGSTOP, 4)):
-        wait_until(lambda: door.door.supervisor.spare_ready, "a warm spare")
+        wait_until(lambda: door.door.supervisor.spare_ready, "a warm spare", START_S)
         lost = studio(door)
         os.kill(lost, how)
         wait_until(lambda pid=lost: studio(door) not in (None, pid), f"another studio after {how.name}", within_s)
@@ -38,11 +41,11 @@ def test_a_studio_that_is_killed_or_stands_still_is_replaced_by_the_warm_spare(
 
 def test_a_spare_that_dies_changes_nothing_for_the_one_that_serves(start_door: Callable[..., Running]) -> None:
     door = start_door()
-    wait_until(lambda: door.door.supervisor.spare_ready, "a warm spare")
+    wait_until(lambda: door.door.supervisor.spare_ready, "a warm spare", START_S)
     first = studio(door)
     spare = next(s for s in door.door.supervisor._studios if s.process.pid != first).process.pid
     os.kill(spare, signal.SIGKILL)
-    wait_until(lambda: is_gone(spare) and door.door.supervisor.spare_ready, "another spare")
+    wait_until(lambda: is_gone(spare) and door.door.supervisor.spare_ready, "another spare", START_S)
     assert studio(door) == first
 
 
@@ -60,7 +63,7 @@ def test_a_studio_that_crashes_at_its_start_is_tried_ever_more_rarely(start_door
 
 def test_nothing_is_left_of_a_door_that_ends() -> None:
     with running_door() as door:
-        wait_until(lambda: door.door.supervisor.spare_ready, "a warm spare")
+        wait_until(lambda: door.door.supervisor.spare_ready, "a warm spare", START_S)
         pids = [s.process.pid for s in door.door.supervisor._studios]
         assert len(pids) == 2
     assert all(map(is_gone, pids))

@@ -73,7 +73,7 @@ def test_raw_is_what_the_publisher_sends(door: Running) -> None:
 
         panic = await viewer.ask("PATCH", "/streams/raw/redaction", '{"panic": true}', Content_Type="application/json")
         assert panic.json()["panic"] is True
-        await until(lambda: is_slate(viewer.lumas[-1]), "the slate in panic", 2)
+        await until(lambda: is_slate(viewer.lumas[-1]), "the slate in panic")
         await asyncio.sleep(0.5)
         assert is_slate(viewer.lumas[-1])
         await viewer.ask("PATCH", "/streams/raw/redaction", '{"panic": false}', Content_Type="application/json")
@@ -115,7 +115,7 @@ def test_a_killed_studio_is_a_slate_and_then_pictures_on_the_same_connection(
         assert (await publisher.offer()).status == 201
         assert (await viewer.offer()).status == 201
         await until(lambda: any(map(is_picture, viewer.lumas)), "a picture")
-        await until(lambda: door.door.supervisor.spare_ready, "a spare")
+        await until(lambda: door.door.supervisor.spare_ready, "a spare", 60)
         seen = len(viewer.lumas)
         os.kill(door.ask("GET", "/healthz").json()["studio"]["pid"], signal.SIGKILL)
         await until(lambda: any(map(is_slate, viewer.lumas[seen:])), "a slate", 3)

@@ -12,13 +12,19 @@ Sent = list[tuple[bytes, int, bool]]
 """Data, RTP time, whether it is a key frame."""
 
 
-def sent_by(source: Source, seconds: float) -> tuple[Sent, list[tuple[bytes, int]]]:
-    """What a source gives until its end, or for so long."""
+def sent_by(source: Source, seconds: float, pictures: int | None = None) -> tuple[Sent, list[tuple[bytes, int]]]:
+    """What a source gives until its end, for so long, or until there are so many pictures."""
     video: Sent = []
     sound: list[tuple[bytes, int]] = []
+
+    def on_video(data: bytes, rtp_time: int, key: bool, arrival_ns: int) -> None:
+        video.append((data, rtp_time, key))
+        if len(video) == pictures:
+            source.stopped.set()
+
     timer = threading.Timer(seconds, source.stopped.set)
     timer.start()
-    source.run(lambda *unit: video.append(unit[:3]), lambda *part: sound.append(part))
+    source.run(on_video, lambda *part: sound.append(part))
     timer.cancel()
     return video, sound
 

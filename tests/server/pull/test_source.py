@@ -97,7 +97,7 @@ def test_sound_becomes_opus_in_time_with_the_video(tmp_path: Path) -> None:
 @pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
 def test_times_go_on_when_a_file_begins_again(tmp_path: Path, codec: str) -> None:
     source = Source(str(write_clip(tmp_path / "clip.mp4", codec, frames=9)), True)
-    video, _ = sent_by(source, 1.2)
+    video, _ = sent_by(source, 20, pictures=30)
     times = [at for _, at, _ in video]
     assert len(times) > 22
     assert all(abs(b - a - TICKS) <= 2 for a, b in pairwise(times))

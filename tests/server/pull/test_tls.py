@@ -84,7 +84,7 @@ def test_rtsps_is_read_with_a_certificate_that_is_known(certificate: Path, monke
         with pytest.raises(SourceError, match="self-signed"):
             Source(f"rtsps://127.0.0.1:{port}/h264", False)
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-        video, sound = sent_by(Source(f"rtsps://127.0.0.1:{port}/h264", False), 1)
+        video, sound = sent_by(Source(f"rtsps://127.0.0.1:{port}/h264", False), 20, pictures=30)
     assert len(video) > 15
     assert sound
 

@@ -11,7 +11,8 @@ from benchmarks.rig import HEIGHT, WIDTH, Bench, Clip, Door, pan
 
 @pytest.fixture(scope="session")
 def clip() -> Clip:
-    return pan("h264", WIDTH, HEIGHT)
+    """With a key frame each half second, since its publisher hears of no request for one."""
+    return pan("h264", WIDTH, HEIGHT, key_every=15)
 
 
 @pytest.fixture(scope="session")

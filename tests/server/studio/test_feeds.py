@@ -48,7 +48,8 @@ def test_a_viewer_gets_every_frame_covered_within_its_budget(bench):
     assert sum(row[-1] for row in meta["b"]) == len(truth)
 
 
-def test_without_a_viewer_nothing_is_encoded_yet_the_tracks_are_known(bench):
+def test_without_a_viewer_nothing_is_encoded_yet_the_tracks_are_known(bench, monkeypatch):
+    monkeypatch.setattr("server.studio.feeds.FIRST_PICTURE_NS", 2_000_000_000)
     door = bench.start()
     door.open_stream(1)
     bench.publish(door)
@@ -98,14 +99,17 @@ def test_requests_for_a_key_frame_are_answered_once_in_half_a_second(bench):
     bench.publish(door)
     door.wait(Kind.ENCODED, 10, count=20, where=lambda m: not m.flags & Flag.IS_SLATE)
     start = len(door.messages)
-    until = time.monotonic() + 1.2
-    while time.monotonic() < until:
+
+    def answers():
+        """Key frames that come of no slate."""
+        units = itertools.pairwise(door.seen(Kind.ENCODED, 10, start))
+        return [b for a, b in units if b.flags & Flag.KEY and not (a.flags | b.flags) & Flag.IS_SLATE]
+
+    began_s = time.monotonic()
+    while (took_s := time.monotonic() - began_s) < 1.2 or (not answers() and took_s < 15):
         door.send(Kind.FEED_KEY, 10)
         time.sleep(0.02)
-    door.wait(Kind.ENCODED, 10, start=start, where=lambda m: m.flags & Flag.KEY)
-    keys = [m.arrival_ns for m in door.seen(Kind.ENCODED, 10, start) if m.flags & Flag.KEY]
-    assert 1 <= len(keys) <= 4
-    assert all(b - a > 400e6 for a, b in itertools.pairwise(keys))
+    assert 1 <= len(answers()) <= 2 + took_s / 0.5
 
 
 def mean_bytes(door, begin, end, start=0):
@@ -175,9 +179,9 @@ def test_feeds_that_cannot_be_are_refused(bench):
 def test_the_style_of_the_covers_changes_while_it_runs(bench):
     def busy(start):
         """How much goes on in the middle of the covers: a mosaic's cells are drawn by chance, so one of them may be plain."""
-        units = door.wait(Kind.ENCODED, 10, start=start, count=30)
-        first = next(i for i, m in enumerate(units) if m.flags & Flag.KEY)
-        frame = bench.decoded(units[first:])[-1]
+        shown = door.wait(Kind.ENCODED, 10, start=start, count=30, where=lambda m: not m.flags & Flag.IS_SLATE)
+        first = next(i for i, m in enumerate(shown) if m.flags & Flag.KEY)
+        frame = bench.decoded(shown[first:])[-1]
         faces = bench.clip.faces[read_marker(frame.y)].astype(int)
         sides = [((x1 - x0) // 4, (y1 - y0) // 4) for x0, y0, x1, y1 in faces]
         return max(
@@ -193,8 +197,9 @@ def test_the_style_of_the_covers_changes_while_it_runs(bench):
     assert busy(0) < 3
     door.send(Kind.POLICY, 1, {"style": "mosaic"})
     door.send(Kind.POLICY, 1, {"style": "none at all"})
+    mark = door.mark()
     door.send(Kind.FEED_KEY, 10)
-    assert busy(door.mark()) > 5
+    assert busy(mark) > 5
 
 
 @pytest.mark.parametrize("delay", [0, 6])
