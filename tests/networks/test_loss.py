@@ -54,7 +54,6 @@ def test_a_picture_that_stands_is_a_freeze_though_frames_come() -> None:
 
 async def connected(make: Callable[[], P]) -> P:
     """One that is: who was unlucky for `PATIENCE_S` asks anew, as the page does, for DTLS waits twice as long after each loss."""
-    given_up = []
     for _ in range(4):
         peer = make()
         assert (await peer.offer()).status == 201
@@ -62,7 +61,7 @@ async def connected(make: Callable[[], P]) -> P:
             await until(lambda peer=peer: peer.pc.connectionState == "connected", "a connection", PATIENCE_S)
             return peer
         await peer.ask("DELETE", peer.session)
-        given_up.append(asyncio.ensure_future(peer.close()))  # for which aiortc may take long
+        await peer.close()
     pytest.fail("no connection")
 
 

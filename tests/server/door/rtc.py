@@ -114,7 +114,11 @@ class Viewer(Peer):
 
     async def close(self) -> None:
         await super().close()
-        await asyncio.gather(*self._watching)
+        for watching in self._watching:  # the track of a peer that never connected does not end by itself
+            watching.cancel()
+        for ended in await asyncio.gather(*self._watching, return_exceptions=True):
+            if isinstance(ended, Exception):
+                raise ended
 
 
 def preferred(names: tuple[str, ...]) -> list[Any]:

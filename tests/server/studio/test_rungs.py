@@ -120,6 +120,7 @@ def test_a_fancam_on_the_lowest_rung_goes_on_after_a_slate_though_it_is_half_a_s
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_with_a_detector_too_slow_for_every_frame_a_stream_goes_down_and_comes_back_when_it_is_fast_again(bench):
     slow_s = [0.045]
     door = bench.start(lambda: bench.detector(fault=lambda: time.sleep(slow_s[0])))
@@ -133,7 +134,7 @@ def test_with_a_detector_too_slow_for_every_frame_a_stream_goes_down_and_comes_b
     door.wait(Kind.STATS, where=rung_is(lambda rung: rung not in (None, "full")), timeout_s=30)
     mark = door.mark()
     slow_s[0] = 0.0
-    door.wait(Kind.STATS, start=mark, where=rung_is(lambda rung: rung == "full"), timeout_s=120)
+    door.wait(Kind.STATS, start=mark, where=rung_is(lambda rung: rung == "full"), timeout_s=240)
     shown = [m for m in door.seen(Kind.ENCODED, 10) if is_picture(m)]
     assert read_marker(bench.decoded(door.seen(Kind.ENCODED, 10))[-1].y) is not None
     assert len(shown) > 30
