@@ -19,7 +19,7 @@ from tests.server.door.plain import FRAME_TICKS, Sender, encoded
 from tests.server.door.rtc import Viewer, until
 
 FPS = 30
-FRAMES_S = 20
+FRAMES_S = 5
 ENOUGH = 2
 """Frames after which a connection is said to go on."""
 

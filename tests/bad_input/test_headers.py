@@ -139,9 +139,9 @@ def is_refused(codec: str, data: bytes) -> bool:
 
 @pytest.mark.parametrize(("codec", "name"), ALL)
 def test_the_header_is_refused_at_once(codec: str, name: str) -> None:
-    began_s = time.thread_time()
+    began_s = time.monotonic()
     assert is_refused(codec, unit(codec, name))
-    assert time.thread_time() - began_s < LONGEST_S
+    assert time.monotonic() - began_s < LONGEST_S
 
 
 @pytest.mark.parametrize(("codec", "name"), ALL)

@@ -24,7 +24,7 @@ def test_two_streams_are_published_watched_and_measured(tmp_path: Path) -> None:
         assert stream["p50_ms"] == pytest.approx(
             sum(ms for stage, ms in stream["stages_p50_ms"].items() if stage not in ("arrived", "total")), rel=0.5
         )
-        assert sum(stream["rungs_s"].values()) >= 3
+        assert sum(stream["rungs_s"].values()) >= 6
     assert run["cpu_ms_per_frame"] > 0
     assert run["clients_cpu_ms_per_frame"] > 0
     assert run["rss_mb"] > 100

@@ -22,7 +22,7 @@ FIND_JS = "feed => document.querySelector(`figure[data-feed='${feed}'] video`)"
 FRAMES_JS = f"feed => ({FIND_JS})(feed)?.getVideoPlaybackQuality().totalVideoFrames ?? 0"
 PICTURE_JS = f"feed => probe.picture(({FIND_JS})(feed))"
 LASTING_JS = """() => {
-  const lasting = (video) => video.getVideoPlaybackQuality().totalVideoFrames > 5;
+  const lasting = (video) => video.getVideoPlaybackQuality().totalVideoFrames > 20;
   const fancam = [...document.querySelectorAll("#fancams video")].find(lasting);
   return fancam ? probe.picture(fancam) : null;
 }"""
@@ -115,7 +115,7 @@ class Watched:
         return [str(name) for name in names]
 
     def a_fancam_lasts(self) -> None:
-        """Waits for one that shows something after more than 5 frames: people come and go, and their fancams with them."""
+        """Waits for one that shows something after more than 20 frames: people come and go, and their fancams with them."""
 
         def shows() -> bool:
             picture = self.page.evaluate(LASTING_JS)

@@ -15,7 +15,7 @@ from tests.browser.conftest import SceneFiles, Watched, luma
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 PAIR_JS = """() => {
-  const lasting = (video) => video.getVideoPlaybackQuality().totalVideoFrames > 5;
+  const lasting = (video) => video.getVideoPlaybackQuality().totalVideoFrames > 20;
   const fancam = [...document.querySelectorAll("#fancams video")].find(lasting);
   const source = document.querySelector("figure[data-feed='raw'] video");
   return fancam && source ? [probe.picture(source), probe.picture(fancam)] : null;
@@ -36,17 +36,16 @@ def test_fancam_is_cut_from_the_frames_that_are_shown(
         for _ in range(8):
             moments.append(watched.until(lambda: a_moment(watched), "a fancam beside a readable number in the source"))
             watched.page.wait_for_timeout(300)
-    found, aways = [], []
+    found = []
     for number, shown in moments:
         height, width = shown.shape
         assert height / width == pytest.approx(16 / 9, rel=0.02), "no portrait"
         likeness, frame = place(shown, source)
         if likeness > LIKE:  # else it is the slate of somebody who has gone
             away = abs(frame - number + len(source) / 2) % len(source) - len(source) / 2
-            aways.append(abs(away))
+            assert abs(away) <= APART, f"the fancam shows frame {frame} while the source shows {number}"
             found.append(frame)
     assert len(found) >= 3, "what the fancams show is nowhere in the source"
-    assert sorted(aways)[len(aways) // 2] <= APART, f"fancams are so many frames away from the source: {aways}"
     assert len(set(found)) > 1, "the fancams stand still"
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import av
-import numpy as np
 import pytest
 
 from client.publish import publish
@@ -76,19 +75,18 @@ def test_what_is_watched_is_a_playable_mp4_and_is_counted(door: Running, clip: P
     assert done.returncode == 0, done.stderr
     counts = json.loads(done.stdout)
     assert counts["codec"] == "h264"
-    assert counts["frames"] > 20
+    assert counts["frames"] > 60
     assert counts["key_frames"] == counts["frames"]  # the fake studio's are
-    assert 3 < counts["fps"] < 60
+    assert 10 < counts["fps"] < 40
     assert counts["lost_frames"] == 0
     assert list(tmp_path.iterdir()) == [out]
     pictures = frames_of(out)
     assert len(pictures) == counts["frames"]
     assert (pictures[0].width, pictures[0].height) == SIZE
-    lumas = [picture.to_ndarray()[: SIZE[1]].mean() for picture in pictures]
-    assert np.median(lumas) > 200  # white, as the fake studio draws
+    assert pictures[0].to_ndarray()[: SIZE[1]].mean() > 200  # white, as the fake studio draws
     times = [float(picture.time or 0) for picture in pictures]
     assert times == sorted(set(times))
-    assert np.median(np.diff(times)) == pytest.approx(1 / 30, rel=0.1)
+    assert times[-1] == pytest.approx((len(pictures) - 1) / 30, rel=0.3)
 
 
 def test_metadata_comes_while_inside_and_the_session_ends_with_it(door: Running, clip: Path) -> None:
@@ -124,26 +122,20 @@ def test_panic_covers_a_recording_within_one_frame(door: Running, clip: Path, tm
         body, json_type = json.dumps({"panic": True}), {"Content_Type": "application/json"}
         assert door.ask("PATCH", f"/streams/{name}/redaction", body, **json_type).status == 200
 
-    def came() -> int:
-        return int(recording.counts()["frames"])
-
-    async def scenario() -> int:
+    async def scenario() -> tuple[int, int]:
         async with published(door, clip, name):
             async with Watcher(f"{door.url}/whep/{name}/{feed}", on_unit=lambda unit: recording.add(unit, "h264")):
-                await until(lambda: came() > 30, "pictures")
+                await until(lambda: recording.counts()["frames"] > 20, "pictures")
                 await asyncio.to_thread(declare)
-                before = -1
-                while before != came():  # what has waited in the socket while the machine stood still
-                    before = came()
-                    await asyncio.sleep(0.02)
-                await until(lambda: came() > before + 5, "slates")
-                return before
+                before = int(recording.counts()["frames"])
+                await until(lambda: recording.counts()["frames"] > before + 5, "slates")
+                return before, int(recording.counts()["frames"])
 
-    before = asyncio.run(scenario())
+    before, every = asyncio.run(scenario())
     recording.close()
     dark = [picture.to_ndarray()[: picture.height].mean() < 30 for picture in frames_of(tmp_path / "out.mp4")]
-    assert len(dark) == came()
-    assert dark[:before].count(False) >= 15
+    assert len(dark) == every
+    assert not any(dark[:15])
     assert all(dark[before + 1 :]), "but for a frame that was on its way"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import statistics
 from itertools import pairwise
 
 from tests.faults.stage import House, Shown, published, watched
@@ -27,10 +26,8 @@ def test_it_raises(house: House) -> None:
             broken_ns = house.break_detector("raises")
             slate = await view.slate()
             last = view.pictures[-1]
-            sent_ns = camera.sent_ns(last.number, last.at_ns)
-            assert sent_ns < broken_ns, "a frame that was not analysed was shown"
-            assert slate.at_ns - sent_ns > 0.3e9, "the last safe picture stays for half a second"
-            assert slate.at_ns - last.at_ns < 1.5e9, "and no longer"
+            assert camera.sent_ns(last.number, last.at_ns) < broken_ns, "a frame that was not analysed was shown"
+            assert 0.3 < (slate.at_ns - last.at_ns) / 1e9 < 1.5, "the last safe picture stays for half a second"
             house.mend_detector()
             await view.more(15)
             view.assert_nobody_was_seen()
@@ -102,7 +99,7 @@ def test_twice_the_load_that_it_can_take(house: House) -> None:
             house.break_detector("twice the load")
             shown = (await view.more(30))[-15:]
             delays_s = [(one.at_ns - camera.sent_ns(one.number, one.at_ns)) / 1e9 for one in shown]
-            assert statistics.median(delays_s) < 0.8
+            assert max(delays_s) < 0.8
             steps = [(b.number - a.number) % 60 for a, b in pairwise(shown)]
             assert sum(step >= 2 for step in steps) > len(steps) / 2
             view.assert_nobody_was_seen()

@@ -276,13 +276,10 @@ def test_addresses_without_end_do_not_fill_memory() -> None:
 
 def test_offers_too_many_are_429(start_door: Callable[..., Running]) -> None:
     door = start_door(warm=False)
-
-    def status() -> int:
-        return door.ask("POST", "/whip/stage", "nonsense", **SDP).status
-
-    assert status() == 400
-    assert any(status() == 429 for _ in range(200))
-    wait_until(lambda: status() == 400, "the rate to allow again", 3)
+    statuses = [door.ask("POST", "/whip/stage", "nonsense", **SDP).status for _ in range(8)]
+    assert 429 in statuses
+    assert statuses[0] == 400
+    wait_until(lambda: door.ask("POST", "/whip/stage", "nonsense", **SDP).status == 400, "the rate to allow again", 3)
 
 
 def test_headers_over_the_limit_are_431(door: Running) -> None:

@@ -6,7 +6,6 @@ Each test fails when the name it is about is gone from aiortc, or has come to me
 from __future__ import annotations
 
 import asyncio
-import statistics
 import time
 
 import pytest
@@ -116,8 +115,7 @@ def test_the_time_of_capture_is_read_from_headers() -> None:
         sender.stamp_packets(age_ms=400)
         await sender.send_until(lambda: len(sender.units) > 10, "ten units")
         ages_ms = [(unit.arrival_ns - unit.captured_ns) / 1e6 for unit in sender.units]
-        assert min(ages_ms) > 399
-        assert statistics.median(ages_ms) < 900
+        assert all(399 < age_ms < 900 for age_ms in ages_ms)
 
     with_sender(work)
 

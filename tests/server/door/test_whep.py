@@ -73,7 +73,7 @@ def test_raw_is_what_the_publisher_sends(door: Running) -> None:
 
         panic = await viewer.ask("PATCH", "/streams/raw/redaction", '{"panic": true}', Content_Type="application/json")
         assert panic.json()["panic"] is True
-        await until(lambda: is_slate(viewer.lumas[-1]), "the slate in panic")
+        await until(lambda: is_slate(viewer.lumas[-1]), "the slate in panic", 2)
         await asyncio.sleep(0.5)
         assert is_slate(viewer.lumas[-1])
         await viewer.ask("PATCH", "/streams/raw/redaction", '{"panic": false}', Content_Type="application/json")

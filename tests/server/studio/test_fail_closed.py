@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import statistics
 import threading
 import time
 from dataclasses import replace
@@ -57,7 +56,7 @@ def test_a_detector_that_raises_leads_to_the_slate_and_back(bench):
     assert 300e6 < slates[0].arrival_ns - last.arrival_ns < 1500e6, "the last safe picture stays for half a second"
     assert slates[0].flags & Flag.KEY
     pace = [b.rtp_time - a.rtp_time for a, b in itertools.pairwise(slates)]
-    assert 9_000 < statistics.median(pace) < 54_000, "about five a second, by the clock"
+    assert all(9_000 < ticks < 54_000 for ticks in pace), "about five a second, by the clock"
     mark = door.mark()
     broken.clear()
     back = door.wait(Kind.ENCODED, 10, start=mark, count=5, where=is_picture)

@@ -49,7 +49,7 @@ def test_a_viewer_gets_every_frame_covered_within_its_budget(bench):
 
 
 def test_without_a_viewer_nothing_is_encoded_yet_the_tracks_are_known(bench, monkeypatch):
-    monkeypatch.setattr("server.studio.feeds.FIRST_PICTURE_NS", 2_000_000_000)
+    monkeypatch.setattr("server.studio.feeds.FIRST_PICTURE_NS", 450_000_000)
     door = bench.start()
     door.open_stream(1)
     bench.publish(door)
@@ -110,6 +110,7 @@ def test_requests_for_a_key_frame_are_answered_once_in_half_a_second(bench):
         door.send(Kind.FEED_KEY, 10)
         time.sleep(0.02)
     assert 1 <= len(answers()) <= 2 + took_s / 0.5
+    assert all(b.arrival_ns - a.arrival_ns > 400e6 for a, b in itertools.pairwise(answers()))
 
 
 def mean_bytes(door, begin, end, start=0):

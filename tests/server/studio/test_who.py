@@ -71,8 +71,8 @@ def test_those_who_may_be_seen_are_and_nobody_else(bench, cover, shown):
         assert min((faces[face] for face in shown), default=1.0) > SEEN
     for _, faces in pictures:
         assert max(likeness for face, likeness in enumerate(faces) if face not in shown) < COVERED
-    for number, faces in pictures[:2]:
-        assert number > 2 or max(faces) < COVERED, "nobody is sure at first sight"
+    for _, faces in pictures[:2]:
+        assert max(faces) < COVERED, "nobody is sure at first sight"
 
 
 def test_a_model_that_is_not_said_to_know_members_lets_nobody_be_seen(bench):
